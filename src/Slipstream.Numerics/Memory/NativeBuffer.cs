@@ -1,0 +1,62 @@
+using System.Runtime.InteropServices;
+
+namespace Slipstream.Numerics;
+
+/// <summary>Zeroed native memory of <typeparamref name="T"/>, aligned to 64 bytes, freed on disposal; it never burdens the collector.</summary>
+public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
+{
+    private T* _pointer;
+
+    /// <summary>Allocates <paramref name="length"/> zeroed elements.</summary>
+    /// <exception cref="OutOfMemoryException">The system has no such memory.</exception>
+    public NativeBuffer(long length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        Length = length;
+        nuint bytes = checked((nuint)Math.Max(1, length) * (nuint)sizeof(T));
+        // SAFETY: freed exactly once, in Release.
+        _pointer = (T*)NativeMemory.AlignedAlloc(bytes, 64);
+        NativeMemory.Clear(_pointer, bytes);
+        GC.AddMemoryPressure((long)bytes);
+    }
+
+    /// <summary>Frees the memory of a buffer nobody disposed.</summary>
+    ~NativeBuffer() => Release();
+
+    /// <summary>Elements in the buffer.</summary>
+    public long Length { get; }
+
+    /// <summary>Bytes in the buffer.</summary>
+    public long Bytes => Length * sizeof(T);
+
+    internal T* Pointer => _pointer;
+
+    /// <summary>A span over <paramref name="length"/> elements from <paramref name="start"/>.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not inside the buffer.</exception>
+    public Span<T> Span(long start, int length)
+    {
+        ObjectDisposedException.ThrowIf(_pointer is null, this);
+        if ((ulong)start > (ulong)Length || (ulong)length > (ulong)(Length - start))
+            throw new ArgumentOutOfRangeException(nameof(start), $"Range {start}+{length} is outside a buffer of {Length} elements.");
+        // SAFETY: the range was checked against the allocation.
+        return new Span<T>(_pointer + start, length);
+    }
+
+    /// <summary>The whole buffer as bytes.</summary>
+    public ByteRegion Region => new((byte*)_pointer, Bytes);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Release();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Release()
+    {
+        if (_pointer is null) return;
+        NativeMemory.AlignedFree(_pointer);
+        _pointer = null;
+        GC.RemoveMemoryPressure(Math.Max(1, Length) * sizeof(T));
+    }
+}

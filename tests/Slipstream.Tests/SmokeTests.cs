@@ -1,0 +1,2 @@
+namespace Slipstream.Tests;
+public sealed class SmokeTests { [Fact] public void Builds() => Assert.NotNull(typeof(Slipstream.Numerics.Linear)); }
