@@ -1,19 +1,32 @@
+using Slipstream.Numerics.Kernels;
+
 namespace Slipstream.Numerics;
 
 /// <summary>
 /// Rows that enter matrix products, with their quantised form made once, on the first product that asks for it:
 /// so Q, K, V, gate and up quantise once. Owned by one model; not for two threads at a time.
 /// </summary>
-public sealed class Activations : IDisposable
+public sealed unsafe class Activations : IDisposable
 {
     private readonly NativeBuffer<float> _rows;
+    private readonly int _maxRows, _maxWidth;
+    private NativeBuffer<byte>? _scratch;
+    private QuantizedRows? _quantized;
+    private bool _isQuantized;
     private int _count, _width;
 
     /// <summary>Reserves room for <paramref name="maxRows"/> rows of at most <paramref name="maxWidth"/> floats.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A size is under 1, or the room would exceed 2³¹ − 1 floats.</exception>
     public Activations(int maxRows, int maxWidth, ActivationPrecision precision)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxRows, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxWidth, 1);
+        long floats = maxRows * ((long)maxWidth + 63);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(floats, int.MaxValue, nameof(maxRows));
         Precision = precision;
-        _rows = new NativeBuffer<float>((long)maxRows * maxWidth);
+        _maxRows = maxRows;
+        _maxWidth = maxWidth;
+        _rows = new NativeBuffer<float>((long)maxRows * PadFloats(maxWidth));
     }
 
     /// <summary>The precision products use.</summary>
@@ -27,16 +40,58 @@ public sealed class Activations : IDisposable
 
     /// <summary>Begins a new set of <paramref name="rows"/> rows of <paramref name="width"/> floats, to be written by the caller; quantised forms of the old set are forgotten.</summary>
     /// <returns><c>[rows, width]</c>, contents undefined.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">More than the room reserved.</exception>
     public Matrix Begin(int rows, int width)
     {
+        ArgumentOutOfRangeException.ThrowIfNegative(rows);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rows, _maxRows);
+        ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(width, _maxWidth);
         _count = rows;
         _width = width;
+        _isQuantized = false;
+        int stride = PadFloats(width);
+        if (stride != width)
+            for (int row = 0; row < rows; row++)
+                _rows.Span((long)row * stride + width, stride - width).Clear(); // Kernels read whole vectors.
         return Values;
     }
 
-    /// <summary>The rows of the current set.</summary>
-    public Matrix Values => new(_rows.Span(0, _count * _width), _count, _width);
+    /// <summary>The rows of the current set; they begin a multiple of 16 floats apart.</summary>
+    public Matrix Values => new(_rows.Span(0, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
+
+    /// <summary>The first row; rows begin <see cref="PadFloats"/> of the width apart, with zeros between.</summary>
+    internal float* FloatPointer => _rows.Pointer;
+
+    /// <summary>The least multiple of 16 that is not under <paramref name="width"/>.</summary>
+    internal static int PadFloats(int width) => (width + 15) & ~15;
+
+    /// <summary>The 8-bit form of the current set, made now if no product has asked for it before; the width must be a multiple of 32.</summary>
+    internal QuantizedRows Quantized(ComputePool pool)
+    {
+        _quantized ??= new QuantizedRows(_maxRows, _maxWidth);
+        if (!_isQuantized) _quantized.Quantize(Values, pool);
+        _isQuantized = true;
+        return _quantized;
+    }
+
+    /// <summary>Working memory for one product: <paramref name="bytes"/> for each of <paramref name="workers"/>. It grows to what the largest product needs and stays.</summary>
+    internal byte* Scratch(int workers, long bytes)
+    {
+        long total = workers * bytes;
+        if (_scratch is null || _scratch.Length < total)
+        {
+            _scratch?.Dispose();
+            _scratch = new NativeBuffer<byte>(total);
+        }
+        return _scratch.Pointer;
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => _rows.Dispose();
+    public void Dispose()
+    {
+        _rows.Dispose();
+        _scratch?.Dispose();
+        _quantized?.Dispose();
+    }
 }

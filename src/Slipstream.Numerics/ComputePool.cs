@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 
 namespace Slipstream.Numerics;
 
@@ -6,15 +7,26 @@ namespace Slipstream.Numerics;
 /// A fixed set of threads for fork-join work: the caller is worker 0, the others spin briefly and then park.
 /// A pool serves one caller at a time (a second caller waits); it allocates nothing after construction.
 /// </summary>
+/// <remarks>
+/// <c>_state</c> is the whole protocol: the number of the job, whether it is open, and how many threads are in it.
+/// A thread enters by a compare-and-swap that succeeds only while the job is open, and the caller changes the job's fields only after it has closed
+/// the job and the last thread has left. So a thread that wakes late misses a job, it never runs a stale one, and the caller never waits for a thread that has not come.
+/// </remarks>
 public sealed unsafe class ComputePool : IDisposable
 {
-    private const int SpinsBeforePark = 4000;
-    private readonly Thread[] _threads;
+    // About 100 µs: longer than the gaps between the products of a forward pass, shorter than anyone would notice in the load of an idle process.
+    private const int SpinsBeforePark = 400;
+    private const long ActiveMask = 0xffff, Open = 0x10000, NextJob = 0x20000, Generation = ~(ActiveMask | Open);
+
+    [ThreadStatic]
+    private static ComputePool? t_inside;
+
+    private readonly Worker[] _workers;
     private readonly Lock _callers = new();
-    private readonly SemaphoreSlim _wake = new(0);
     private delegate*<void*, int, int, int, void> _body;
     private void* _job;
-    private int _count, _grain, _next, _running, _generation, _parked;
+    private int _count, _share;
+    private long _next, _state;
     private volatile bool _stopping;
     private Exception? _failure;
 
@@ -25,12 +37,13 @@ public sealed unsafe class ComputePool : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(threads, 1024);
         Threads = threads;
-        _threads = new Thread[threads - 1];
-        for (int i = 0; i < _threads.Length; i++)
+        _workers = new Worker[threads - 1];
+        for (int i = 0; i < _workers.Length; i++)
         {
-            int worker = i + 1;
-            _threads[i] = new Thread(() => Work(worker)) { IsBackground = true, Name = $"slipstream compute {worker}" };
-            _threads[i].Start();
+            int number = i + 1;
+            Worker worker = _workers[i] = new Worker();
+            worker.Thread = new Thread(() => Work(worker, number)) { IsBackground = true, Name = $"slipstream {number}" };
+            worker.Thread.Start();
         }
     }
 
@@ -43,47 +56,76 @@ public sealed unsafe class ComputePool : IDisposable
     /// <summary>
     /// Runs <paramref name="job"/> over <c>[0, count)</c> in ranges whose bounds are multiples of <paramref name="grain"/>, and returns when all are done.
     /// </summary>
-    /// <exception cref="Exception">The first exception a range threw.</exception>
+    /// <exception cref="Exception">The first exception a range threw; ranges not begun by then are left out.</exception>
+    /// <exception cref="InvalidOperationException">The call comes from inside a job of this pool.</exception>
+    /// <exception cref="ObjectDisposedException">The pool is disposed.</exception>
     public void For<TJob>(scoped ref TJob job, int count, int grain = 1) where TJob : struct, IRangeJob, allows ref struct
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(grain, 1);
+        RefuseNesting();
         if (count <= 0) return;
-        if (_threads.Length == 0 || count <= grain)
-        {
-            job.Execute(0, count, 0);
-            return;
-        }
         lock (_callers)
         {
-            // SAFETY: the job lives in the caller's frame, which outlasts the join below; by-refs in it are updated by the collector where they lie.
-            _job = Unsafe.AsPointer(ref job);
-            _body = &Run<TJob>;
-            _count = count;
-            _grain = Math.Max(1, grain);
-            _failure = null;
-            Volatile.Write(ref _next, 0);
-            Volatile.Write(ref _running, _threads.Length);
-            Interlocked.Increment(ref _generation);
-            int parked = Volatile.Read(ref _parked);
-            if (parked > 0) _wake.Release(parked);
-            Drain(0);
-            SpinWait spin = default;
-            while (Volatile.Read(ref _running) != 0) spin.SpinOnce(sleep1Threshold: -1);
-            _job = null;
-            if (_failure is { } failure) throw failure;
+            ObjectDisposedException.ThrowIf(_stopping, this);
+            ComputePool? outer = t_inside;
+            t_inside = this;
+            try
+            {
+                if (_workers.Length == 0 || count <= grain) job.Execute(0, count, 0);
+                else ForkJoin(ref job, count, grain);
+            }
+            finally
+            {
+                t_inside = outer;
+            }
         }
     }
 
-    /// <summary>Stops and joins the threads.</summary>
+    /// <summary>Stops and joins the threads; waits for a running job.</summary>
+    /// <exception cref="InvalidOperationException">The call comes from inside a job of this pool.</exception>
     public void Dispose()
     {
-        if (_stopping) return;
-        _stopping = true;
-        Interlocked.Increment(ref _generation);
-        _wake.Release(_threads.Length + 1);
-        foreach (Thread thread in _threads) thread.Join();
-        _wake.Dispose();
+        RefuseNesting();
+        lock (_callers)
+        {
+            if (_stopping) return;
+            _stopping = true;
+            Interlocked.MemoryBarrier(); // A worker marks itself parked and then looks for work or the end; this side must write first and look second too.
+            foreach (Worker worker in _workers)
+            {
+                worker.WakeIfParked();
+                worker.Dispose();
+            }
+        }
     }
 
+    private void RefuseNesting()
+    {
+        if (t_inside == this) throw new InvalidOperationException("A job cannot use the pool it runs on.");
+    }
+
+    private void ForkJoin<TJob>(scoped ref TJob job, int count, int grain) where TJob : struct, IRangeJob, allows ref struct
+    {
+        // SAFETY: the job lives in a frame of the caller, which outlasts the join below; by-refs in it are updated by the collector where they lie.
+        _job = Unsafe.AsPointer(ref job);
+        _body = &Run<TJob>;
+        _count = count;
+        // A range is a few times smaller than a fair share, so that a thread the system took away costs little.
+        _share = (int)Math.Max(1, count / (Threads * 4L * grain)) * grain;
+        _failure = null;
+        _next = 0;
+        long opened = ((_state & Generation) + NextJob) | Open;
+        Interlocked.Exchange(ref _state, opened);
+        foreach (Worker worker in _workers) worker.WakeIfParked();
+        Drain(0);
+        Interlocked.And(ref _state, ~Open);
+        SpinWait spin = default;
+        while ((Volatile.Read(ref _state) & ActiveMask) != 0) spin.SpinOnce(sleep1Threshold: -1);
+        _job = null;
+        if (_failure is { } failure) ExceptionDispatchInfo.Throw(failure);
+    }
+
+    // SAFETY: the pointer is to the caller's job, which lives until the join.
     private static void Run<TJob>(void* job, int from, int to, int worker) where TJob : struct, IRangeJob, allows ref struct
         => Unsafe.AsRef<TJob>(job).Execute(from, to, worker);
 
@@ -91,39 +133,77 @@ public sealed unsafe class ComputePool : IDisposable
     {
         try
         {
-            // A range is a few times smaller than a fair share, so that a thread the system took away costs little.
-            int share = Math.Max(1, _count / (Threads * 4 * _grain)) * _grain;
             while (true)
             {
-                int from = Interlocked.Add(ref _next, share) - share;
-                if ((uint)from >= (uint)_count) return;
-                _body(_job, from, Math.Min(_count, from + share), worker);
+                long from = Interlocked.Add(ref _next, _share) - _share;
+                if (from >= _count) return;
+                _body(_job, (int)from, (int)Math.Min(_count, from + _share), worker);
             }
         }
         catch (Exception e)
         {
             Interlocked.CompareExchange(ref _failure, e, null);
+            Volatile.Write(ref _next, _count);
         }
     }
 
-    private void Work(int worker)
+    private void Work(Worker me, int number)
     {
-        int seen = 0;
-        while (true)
+        t_inside = this;
+        long seen = 0;
+        int spins = 0;
+        while (!_stopping)
         {
-            int spins = 0;
-            while (Volatile.Read(ref _generation) == seen && !_stopping)
+            long state = Volatile.Read(ref _state);
+            if ((state & Generation) == seen || (state & Open) == 0)
             {
-                if (++spins < SpinsBeforePark) { Thread.SpinWait(8); continue; }
-                Interlocked.Increment(ref _parked);
-                if (Volatile.Read(ref _generation) == seen && !_stopping) _wake.Wait();
-                Interlocked.Decrement(ref _parked);
+                if (++spins < SpinsBeforePark)
+                {
+                    Thread.SpinWait(8);
+                    continue;
+                }
+                me.Park();
+                state = Volatile.Read(ref _state);
+                if (!_stopping && ((state & Generation) == seen || (state & Open) == 0)) me.Sleep();
+                else me.Unpark();
                 spins = 0;
             }
-            if (_stopping) return;
-            seen++;
-            Drain(worker);
-            Interlocked.Decrement(ref _running);
+            else if (Interlocked.CompareExchange(ref _state, state + 1, state) == state)
+            {
+                seen = state & Generation;
+                Drain(number);
+                Interlocked.Decrement(ref _state);
+                spins = 0;
+            }
+        }
+    }
+
+    /// <summary>One thread and its bed. Every claim of a parked thread releases exactly one permit, which only that thread takes.</summary>
+    private sealed class Worker : IDisposable
+    {
+        private readonly SemaphoreSlim _permit = new(0);
+        public Thread? Thread;
+        private int _parked;
+
+        public void Park() => Interlocked.Exchange(ref _parked, 1);
+
+        public void Sleep() => _permit.Wait();
+
+        // If the waker was first, its permit is on the way and must be taken, or the next sleep would end at once.
+        public void Unpark()
+        {
+            if (Interlocked.Exchange(ref _parked, 0) == 0) _permit.Wait();
+        }
+
+        public void WakeIfParked()
+        {
+            if (Volatile.Read(ref _parked) == 1 && Interlocked.Exchange(ref _parked, 0) == 1) _permit.Release();
+        }
+
+        public void Dispose()
+        {
+            Thread?.Join();
+            _permit.Dispose();
         }
     }
 }

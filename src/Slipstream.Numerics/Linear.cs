@@ -1,3 +1,5 @@
+using Slipstream.Numerics.Kernels;
+
 namespace Slipstream.Numerics;
 
 /// <summary>How activations enter a matrix product.</summary>
@@ -15,7 +17,7 @@ public enum ActivationPrecision
 
 /// <summary>A dense layer's weights, whatever their encoding: <c>y = x · Wᵀ</c>, W is <c>[OutFeatures, InFeatures]</c>.</summary>
 /// <remarks>One element of y has one order of accumulation for every number of rows and threads, so row results do not depend on the batch.</remarks>
-public abstract class Linear
+public abstract class Linear : IDisposable
 {
     private protected Linear(int outFeatures, int inFeatures)
     {
@@ -39,11 +41,94 @@ public abstract class Linear
     /// <param name="x"><c>[rows, InFeatures]</c>.</param>
     /// <param name="y"><c>[rows, OutFeatures]</c>, overwritten.</param>
     /// <param name="pool">The threads to use.</param>
+    /// <param name="exact">Whether to use the activations as 32-bit floats whatever their precision says.</param>
     /// <exception cref="ArgumentException">The shapes do not fit.</exception>
-    public abstract void Multiply(Activations x, Matrix y, ComputePool pool);
+    public abstract void Multiply(Activations x, Matrix y, ComputePool pool, bool exact = false);
 
     /// <summary>Decodes row <paramref name="row"/> of W, as an embedding look-up does.</summary>
     /// <param name="row">0 to <see cref="OutFeatures"/> − 1.</param>
     /// <param name="destination"><c>[InFeatures]</c>.</param>
     public abstract void ReadRow(int row, Span<float> destination);
+
+    /// <summary>Frees the weights if this layer owns them; layers over a mapped file own nothing.</summary>
+    public virtual void Dispose() => GC.SuppressFinalize(this);
+
+    /// <summary>A layer over encoded rows, which are read where they lie; their owner must outlive the layer.</summary>
+    /// <param name="format">The name of the encoding, such as <c>Q4_1</c>.</param>
+    /// <param name="data">The rows one after another, each of whole blocks.</param>
+    /// <param name="outFeatures">Rows of W.</param>
+    /// <param name="inFeatures">Columns of W.</param>
+    /// <exception cref="SlipstreamException">No such encoding, or none that can be read.</exception>
+    /// <exception cref="ArgumentException">The columns are no whole number of blocks, or the region's length is not what the shape needs.</exception>
+    public static Linear Create(string format, ByteRegion data, int outFeatures, int inFeatures)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(outFeatures, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(inFeatures, 1);
+        return WeightFormats.Accept(format, new Creation(data, outFeatures, inFeatures));
+    }
+
+    /// <summary>A layer over encoded rows, which are read where they lie; their owner must outlive the layer.</summary>
+    /// <param name="data">The rows one after another, each of whole blocks.</param>
+    /// <param name="outFeatures">Rows of W.</param>
+    /// <param name="inFeatures">Columns of W.</param>
+    /// <exception cref="ArgumentException">The columns are no whole number of blocks, or the region's length is not what the shape needs.</exception>
+    internal static Linear Create<TFormat>(ByteRegion data, int outFeatures, int inFeatures) where TFormat : IWeightFormat
+    {
+        CheckEncoding<TFormat>(data, outFeatures, inFeatures);
+        return typeof(TFormat) == typeof(F32) ? new DenseLinear(data, outFeatures, inFeatures, null) : new EncodedLinear<TFormat>(data, outFeatures, inFeatures);
+    }
+
+    /// <summary>A layer over encoded rows with integer codes.</summary>
+    /// <exception cref="ArgumentException">The columns are no whole number of blocks, or the region's length is not what the shape needs.</exception>
+    internal static Linear CreateInteger<TFormat>(ByteRegion data, int outFeatures, int inFeatures) where TFormat : IIntegerFormat
+    {
+        CheckEncoding<TFormat>(data, outFeatures, inFeatures);
+        return new IntegerLinear<TFormat>(data, outFeatures, inFeatures);
+    }
+
+    /// <summary>A layer over 32-bit floats, which it owns and frees when disposed.</summary>
+    /// <param name="weights"><c>[outFeatures, inFeatures]</c>.</param>
+    /// <param name="outFeatures">Rows of W.</param>
+    /// <param name="inFeatures">Columns of W.</param>
+    /// <exception cref="ArgumentException">The buffer's length is not what the shape needs.</exception>
+    public static Linear Create(NativeBuffer<float> weights, int outFeatures, int inFeatures)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        ArgumentOutOfRangeException.ThrowIfLessThan(outFeatures, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(inFeatures, 1);
+        if (weights.Length != (long)outFeatures * inFeatures)
+            throw new ArgumentException($"A layer of {outFeatures} x {inFeatures} needs {(long)outFeatures * inFeatures} floats, not {weights.Length}.", nameof(weights));
+        return new DenseLinear(weights.Region, outFeatures, inFeatures, weights);
+    }
+
+    private static void CheckEncoding<TFormat>(ByteRegion data, int outFeatures, int inFeatures) where TFormat : IWeightFormat
+    {
+        if (inFeatures % TFormat.BlockLength != 0)
+            throw new ArgumentException($"{inFeatures} columns are no whole number of {TFormat.Name} blocks of {TFormat.BlockLength}.", nameof(inFeatures));
+        long rowBytes = (long)inFeatures / TFormat.BlockLength * TFormat.BlockBytes;
+        if (rowBytes > int.MaxValue)
+            throw new ArgumentException($"A row of {inFeatures} {TFormat.Name} weights is longer than 2 GiB.", nameof(inFeatures));
+        if (data.Length != outFeatures * rowBytes)
+            throw new ArgumentException($"A {TFormat.Name} layer of {outFeatures} x {inFeatures} needs {outFeatures * rowBytes} bytes, not {data.Length}.", nameof(data));
+    }
+
+    private protected void CheckShapes(Activations x, Matrix y)
+    {
+        ArgumentNullException.ThrowIfNull(x);
+        if (x.Width != InFeatures || y.Rows != x.Rows || y.Columns != OutFeatures)
+            throw new ArgumentException($"[{x.Rows}, {x.Width}] times the transpose of [{OutFeatures}, {InFeatures}] does not fit into [{y.Rows}, {y.Columns}].", nameof(y));
+    }
+
+    private protected void CheckRow(int row, Span<float> destination)
+    {
+        if ((uint)row >= (uint)OutFeatures) throw new ArgumentOutOfRangeException(nameof(row), row, $"The layer has rows 0 to {OutFeatures - 1}.");
+        if (destination.Length < InFeatures) throw new ArgumentException($"A row of {InFeatures} floats does not fit into {destination.Length}.", nameof(destination));
+    }
+
+    private sealed class Creation(ByteRegion data, int outFeatures, int inFeatures) : IFormatVisitor<Linear>
+    {
+        public Linear Visit<TFormat>() where TFormat : struct, IWeightFormat => Create<TFormat>(data, outFeatures, inFeatures);
+
+        public Linear VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat => CreateInteger<TFormat>(data, outFeatures, inFeatures);
+    }
 }

@@ -22,6 +22,18 @@ public readonly ref struct TokenContext
 
     /// <summary>Tokens before the predicted one: its position in the sequence.</summary>
     public int Length => Committed.Length + Path.Length;
+
+    /// <summary>The token at a position of the sequence.</summary>
+    internal int this[int position] => position < Committed.Length ? Committed[position] : Path[position - Committed.Length];
+
+    /// <summary>Whether the sequence ends with these tokens.</summary>
+    internal bool EndsWith(ReadOnlySpan<int> tokens)
+    {
+        if (tokens.Length > Length) return false;
+        for (int back = 1; back <= tokens.Length; back++)
+            if (this[Length - back] != tokens[^back]) return false;
+        return true;
+    }
 }
 
 /// <summary>Turns logits into the distribution that the next token is drawn from: never just a token, so that verification can use it.</summary>

@@ -68,4 +68,9 @@ public sealed record SamplingOptions
 
     /// <summary>From <c>Start</c> generated tokens on, raises the end tokens' logits by <c>|logit| · (Factor^(n − Start) − 1)</c>.</summary>
     public (int Start, double Factor)? ExponentialDecayLengthPenalty { get; init; }
+
+    /// <summary>Checks every option.</summary>
+    /// <param name="vocabulary">Tokens in the vocabulary; every token that an option names must be below it.</param>
+    /// <exception cref="SlipstreamException">An option is outside its range; the message names it, its value and the range.</exception>
+    public void Validate(int vocabulary) => SamplingValidation.Check(this, vocabulary);
 }

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace Slipstream.Sampling;
 
 /// <summary>What a random number is for; numbers for different purposes are independent.</summary>
@@ -31,21 +33,32 @@ public readonly record struct TokenRandom(ulong Seed, int Index)
     public double Uniform(int position, RandomPurpose purpose, int item = 0) => (Bits(position, purpose, item) >> 11) * (1.0 / (1UL << 53));
 
     /// <summary>Exponential noise with mean 1, over 0.</summary>
-    public double Exponential(int position, RandomPurpose purpose, int item) => -Math.Log(((Bits(position, purpose, item) >> 11) + 0.5) * (1.0 / (1UL << 53)));
+    /// <remarks>52 bits and a half: with 53 the half would be rounded away, and the noise could be 0.</remarks>
+    public double Exponential(int position, RandomPurpose purpose, int item) => -Math.Log(((Bits(position, purpose, item) >> 12) + 0.5) * ExponentialScale);
 
-    private ulong Bits(int position, RandomPurpose purpose, int item)
-    {
-        ulong x = Mix(Seed + 0x9E3779B97F4A7C15UL);
-        x = Mix(x ^ (((ulong)(uint)Index << 32) | (uint)purpose));
-        return Mix(x ^ (((ulong)(uint)position << 32) | (uint)item));
-    }
+    /// <summary>Turns 52 bits and a half into a number in (0, 1).</summary>
+    internal const double ExponentialScale = 1.0 / (1UL << 52);
+
+    /// <summary>The part of the key that is the same for every position and item.</summary>
+    internal ulong StreamKey(RandomPurpose purpose) => Mix(Mix(Seed + 0x9E3779B97F4A7C15UL) ^ (((ulong)(uint)Index << 32) | (uint)purpose));
+
+    private ulong Bits(int position, RandomPurpose purpose, int item) => Mix(StreamKey(purpose) ^ (((ulong)(uint)position << 32) | (uint)item));
 
     /// <summary>The finaliser of SplitMix64 (Steele, Lea and Flood 2014, variant 13 of Stafford's mix), with the golden-ratio increment.</summary>
-    private static ulong Mix(ulong x)
+    internal static ulong Mix(ulong x)
     {
         x += 0x9E3779B97F4A7C15UL;
         x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9UL;
         x = (x ^ (x >> 27)) * 0x94D049BB133111EBUL;
         return x ^ (x >> 31);
+    }
+
+    /// <summary>The same for eight numbers.</summary>
+    internal static Vector512<ulong> Mix(Vector512<ulong> x)
+    {
+        x += Vector512.Create(0x9E3779B97F4A7C15UL);
+        x = (x ^ (x >>> 30)) * Vector512.Create(0xBF58476D1CE4E5B9UL);
+        x = (x ^ (x >>> 27)) * Vector512.Create(0x94D049BB133111EBUL);
+        return x ^ (x >>> 31);
     }
 }

@@ -12,7 +12,11 @@ public interface IVerifier
     /// <summary>
     /// Draws a draft token from <paramref name="q"/> for position <paramref name="position"/>: the drafter's half of the coupling.
     /// </summary>
-    int Draw(ReadOnlySpan<float> q, in TokenRandom random, int position);
+    /// <param name="q"><c>[vocabulary]</c>: the distribution to draw from; for a later sibling, the one left after the drafter's own exclusions.</param>
+    /// <param name="random">Random numbers keyed by position.</param>
+    /// <param name="position">The position of the drafted token.</param>
+    /// <param name="sibling">How many siblings were drawn before this one: their draws must be independent, or losslessness is lost.</param>
+    int Draw(ReadOnlySpan<float> q, in TokenRandom random, int position, int sibling = 0);
 
     /// <summary>Walks the tree with the target's distributions and returns the token that follows the accepted nodes.</summary>
     /// <param name="tree">The draft.</param>

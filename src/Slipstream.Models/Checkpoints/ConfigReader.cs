@@ -41,5 +41,5 @@ public abstract class ConfigReader
     public abstract ConfigReader? Section(string field);
 
     /// <summary>A failure about <paramref name="field"/>: one sentence.</summary>
-    public SlipstreamException Invalid(string field, string problem) => new($"'{Source}': the field '{field}' {problem}.");
+    public virtual SlipstreamException Invalid(string field, string problem) => new($"'{Source}': the field '{field}' {problem}.");
 }

@@ -39,7 +39,7 @@ public abstract class Tokenizer
 /// <summary>Decodes the tokens of one sequence one at a time. Not thread-safe.</summary>
 public abstract class TokenStream
 {
-    /// <summary>Adds a token and returns the text that became certain, perhaps empty.</summary>
+    /// <summary>Adds a token and returns the text that became certain, perhaps empty. An id without a token, such as a row that pads the model's vocabulary, adds nothing.</summary>
     public abstract string Append(int id);
 
     /// <summary>What was held back: incomplete characters as U+FFFD.</summary>

@@ -8,6 +8,7 @@ public sealed unsafe class MappedFile : IDisposable
     private readonly MemoryMappedFile? _file;
     private readonly MemoryMappedViewAccessor? _view;
     private readonly byte* _pointer;
+    private bool _disposed;
 
     /// <summary>Maps <paramref name="path"/>.</summary>
     /// <exception cref="SlipstreamException">The file cannot be opened.</exception>
@@ -16,6 +17,9 @@ public sealed unsafe class MappedFile : IDisposable
         Path = path;
         try
         {
+            // A pipe has no length either: opening it could wait for ever.
+            FileInfo info = new(path);
+            if (info.Exists && info.Length == 0) return;
             using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
             Length = stream.Length;
             if (Length == 0) return;
@@ -38,11 +42,21 @@ public sealed unsafe class MappedFile : IDisposable
     public long Length { get; }
 
     /// <summary>The whole file.</summary>
-    public ByteRegion Region => new(_pointer, Length);
+    /// <exception cref="ObjectDisposedException">The file was disposed; regions taken before must not be used any more.</exception>
+    public ByteRegion Region
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return new ByteRegion(_pointer, Length);
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (_disposed) return;
+        _disposed = true;
         if (_view is not null)
         {
             _view.SafeMemoryMappedViewHandle.ReleasePointer();

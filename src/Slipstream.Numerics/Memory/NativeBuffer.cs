@@ -5,6 +5,8 @@ namespace Slipstream.Numerics;
 /// <summary>Zeroed native memory of <typeparamref name="T"/>, aligned to 64 bytes, freed on disposal; it never burdens the collector.</summary>
 public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
 {
+    private const int Alignment = 64;
+    private readonly void* _allocation;
     private T* _pointer;
 
     /// <summary>Allocates <paramref name="length"/> zeroed elements.</summary>
@@ -14,10 +16,9 @@ public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         Length = length;
         nuint bytes = checked((nuint)Math.Max(1, length) * (nuint)sizeof(T));
-        // SAFETY: freed exactly once, in Release.
-        _pointer = (T*)NativeMemory.AlignedAlloc(bytes, 64);
-        NativeMemory.Clear(_pointer, bytes);
-        GC.AddMemoryPressure((long)bytes);
+        // SAFETY: freed exactly once, in Release. Zeroed allocation leaves untouched pages unmapped, so an unused cache costs nothing.
+        _allocation = NativeMemory.AllocZeroed(bytes + Alignment);
+        _pointer = (T*)(((nuint)_allocation + (Alignment - 1)) & ~(nuint)(Alignment - 1));
     }
 
     /// <summary>Frees the memory of a buffer nobody disposed.</summary>
@@ -55,8 +56,7 @@ public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
     private void Release()
     {
         if (_pointer is null) return;
-        NativeMemory.AlignedFree(_pointer);
+        NativeMemory.Free(_allocation);
         _pointer = null;
-        GC.RemoveMemoryPressure(Math.Max(1, Length) * sizeof(T));
     }
 }

@@ -1,0 +1,63 @@
+using Slipstream.Sampling;
+
+namespace Slipstream;
+
+/// <summary>Which verifier judges drafts. Both are lossless.</summary>
+public enum VerifierKind
+{
+    /// <summary><see cref="Coupled"/> where a seed is given, else <see cref="Rejection"/>.</summary>
+    Auto,
+
+    /// <summary>Rejection sampling (arXiv:2211.17192, 2302.01318): the highest acceptance; the output has the right distribution.</summary>
+    Rejection,
+
+    /// <summary>Shared noise (arXiv:2408.07978): the output is that of plain sampling with the same seed, whatever the drafter.</summary>
+    Coupled,
+}
+
+/// <summary>How the number of drafted tokens changes.</summary>
+public enum AssistantTokensSchedule
+{
+    /// <summary>Always the same.</summary>
+    Constant,
+
+    /// <summary>Two more after a draft that was accepted whole, else one fewer, at least one.</summary>
+    Heuristic,
+}
+
+/// <summary>How one request is generated. Names follow Hugging Face's <c>generate</c>. The defaults stand here and nowhere else.</summary>
+public sealed record GenerationOptions
+{
+    /// <summary>The most tokens to generate; the context length may end it sooner.</summary>
+    public int MaxNewTokens { get; init; } = 256;
+
+    /// <summary>How tokens are chosen; null takes the checkpoint's <c>generation_config.json</c>, else greedy.</summary>
+    public SamplingOptions? Sampling { get; init; }
+
+    /// <summary>The seed; null takes a random one.</summary>
+    public ulong? Seed { get; init; }
+
+    /// <summary>Which of several samples of one seed this is: each index has its own random numbers.</summary>
+    public int SampleIndex { get; init; }
+
+    /// <summary>Texts that end the generation; they are not part of the result.</summary>
+    public IReadOnlyList<string> StopStrings { get; init; } = [];
+
+    /// <summary>Tokens that end the generation, beside the model's own end tokens.</summary>
+    public IReadOnlyList<int> StopTokens { get; init; } = [];
+
+    /// <summary>Whether to go on past the model's end tokens.</summary>
+    public bool IgnoreEndTokens { get; init; }
+
+    /// <summary>How many of the best tokens to report with their log-probabilities; null for none, 0 for the chosen token alone.</summary>
+    public int? TopLogprobs { get; init; }
+
+    /// <summary>Tokens drafted at once, at first (Hugging Face's <c>num_assistant_tokens</c>); 0 turns drafting off for this request.</summary>
+    public int AssistantTokens { get; init; } = 5;
+
+    /// <summary>How that number changes (Hugging Face's <c>num_assistant_tokens_schedule</c>).</summary>
+    public AssistantTokensSchedule AssistantTokensSchedule { get; init; } = AssistantTokensSchedule.Heuristic;
+
+    /// <summary>Which verifier judges drafts.</summary>
+    public VerifierKind Verifier { get; init; } = VerifierKind.Auto;
+}

@@ -1,0 +1,108 @@
+using Slipstream.Models;
+using Slipstream.Numerics;
+using Slipstream.Speculation;
+
+namespace Slipstream;
+
+/// <summary>A checkpoint with its model, threads and, where it has them, tokenizer and chat template: what generation and evaluation both start from.</summary>
+internal sealed class LoadedModel : IDisposable
+{
+    private readonly Lazy<Tokenizer> _tokenizer;
+    private readonly Lazy<ChatTemplate> _template;
+
+    private LoadedModel(Checkpoint checkpoint, ILanguageModel model, ComputePool pool)
+    {
+        Checkpoint = checkpoint;
+        Model = model;
+        Pool = pool;
+        _tokenizer = new Lazy<Tokenizer>(() => CheckpointText.Tokenizer(checkpoint));
+        _template = new Lazy<ChatTemplate>(() => CheckpointText.Template(checkpoint));
+    }
+
+    public Checkpoint Checkpoint { get; }
+
+    public ILanguageModel Model { get; }
+
+    public ComputePool Pool { get; }
+
+    /// <summary>Whether the checkpoint comes with a tokenizer, known or not.</summary>
+    public bool HasTokenizer => CheckpointText.HasTokenizer(Checkpoint);
+
+    /// <summary>Loaded when text is first used.</summary>
+    /// <exception cref="SlipstreamException">There is none, or it is not supported.</exception>
+    public Tokenizer Tokenizer => _tokenizer.Value;
+
+    /// <summary>Loaded when a conversation is first used.</summary>
+    /// <exception cref="SlipstreamException">There is none, or it is not supported.</exception>
+    public ChatTemplate Template => _template.Value;
+
+    public static LoadedModel Load(string path, ModelOptions options)
+    {
+        options.Validate();
+        Checkpoint checkpoint = Checkpoint.Open(path);
+        ComputePool? pool = null;
+        try
+        {
+            pool = new ComputePool(options.EffectiveThreads);
+            return new LoadedModel(checkpoint, ModelFamilies.Build(checkpoint, new ModelRuntime(pool, options.MaxRows, options.Activations)), pool);
+        }
+        catch
+        {
+            pool?.Dispose();
+            checkpoint.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Makes the drafter the options ask for, or null.</summary>
+    public IDrafter? CreateDrafter(ModelOptions options) => options.Drafter switch
+    {
+        null => null,
+        DrafterOptions.PromptLookup lookup => new PromptLookupDrafter(lookup.MaxMatchingNgramSize),
+        DrafterOptions.DraftModel draft => LoadDraft(draft.Path, options),
+        DrafterOptions.Custom custom => custom.Create(Model.Config),
+        _ => throw new InvalidOperationException($"Unknown drafter {options.Drafter.GetType()}."),
+    };
+
+    public void Dispose()
+    {
+        Model.Dispose();
+        Checkpoint.Dispose();
+        Pool.Dispose();
+    }
+
+    private ModelDrafter LoadDraft(string path, ModelOptions options)
+    {
+        Checkpoint draft = Checkpoint.Open(path);
+        try
+        {
+            IModelFamily family = ModelFamilies.For(draft);
+            ModelConfig config = family.ReadConfig(draft);
+            RequireSameVocabulary(draft, config);
+            ILanguageModel model = family.Build(config, draft, new ModelRuntime(Pool, options.MaxRows, options.Activations));
+            KvStore store = new(config.KvLayout, checked((int)MemoryPlan.DraftBlocks(Model.Config, config, options)), options.KvBlock);
+            return new ModelDrafter(model, store, options.MaxBatch, options.MaxAssistantTokens, draft.Weights.Tensors.Values.Sum(t => t.Elements), draft);
+        }
+        catch
+        {
+            draft.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Refuses a draft model whose token ids mean something else.</summary>
+    private void RequireSameVocabulary(Checkpoint draft, ModelConfig config)
+    {
+        int own = Model.Config.VocabularySize, other = config.VocabularySize;
+        string? difference = null;
+        if (HasTokenizer && CheckpointText.HasTokenizer(draft))
+        {
+            Tokenizer target = Tokenizer, drafter = CheckpointText.Tokenizer(draft);
+            for (int id = 0; id < Math.Min(target.VocabularySize, drafter.VocabularySize) && difference is null; id++)
+                if (target.TokenText(id) != drafter.TokenText(id)) difference = $"the first differing token is {id}: '{target.TokenText(id)}' and '{drafter.TokenText(id)}'";
+        }
+        if (own != other) difference ??= $"the first differing token is {Math.Min(own, other)}, which only one of them has";
+        if (difference is not null)
+            throw new SlipstreamException($"The draft model '{draft.Path}' ({other} tokens) does not share the vocabulary of '{Checkpoint.Path}' ({own} tokens): {difference}; take a draft of the same tokenizer.");
+    }
+}

@@ -1,0 +1,59 @@
+using Slipstream.Models;
+
+namespace Slipstream;
+
+/// <summary>The memory a run takes, planned before loading. Bytes.</summary>
+/// <param name="Weights">Weights of the target.</param>
+/// <param name="Draft">Weights of the draft model.</param>
+/// <param name="Kv">The target's cache.</param>
+/// <param name="DraftKv">The draft model's cache.</param>
+/// <param name="Scratch">Buffers of forward passes and sampling.</param>
+/// <param name="Runtime">The .NET runtime, code and small objects: an estimate.</param>
+public sealed record MemoryPlan(long Weights, long Draft, long Kv, long DraftKv, long Scratch, long Runtime)
+{
+    /// <summary>What the runtime itself takes, measured on an idle process.</summary>
+    private const long RuntimeBytes = 48L << 20;
+
+    /// <summary>All of it.</summary>
+    public long Total => Weights + Draft + Kv + DraftKv + Scratch + Runtime;
+
+    /// <summary>Plans a run.</summary>
+    /// <param name="target">The target's shape.</param>
+    /// <param name="targetWeights">Bytes of its tensors.</param>
+    /// <param name="draft">The draft model's shape, or null.</param>
+    /// <param name="draftWeights">Bytes of its tensors.</param>
+    /// <param name="options">How it is run.</param>
+    public static MemoryPlan For(ModelConfig target, long targetWeights, ModelConfig? draft, long draftWeights, ModelOptions options)
+    {
+        long outputs = (long)options.MaxBatch * (1 + (options.Drafter is null ? 0 : options.MaxAssistantTokens));
+        long scratch = ScratchBytes(target, options.MaxRows) + outputs * target.VocabularySize * sizeof(float);
+        if (draft is not null) scratch += ScratchBytes(draft, options.MaxRows) + (long)options.MaxBatch * draft.VocabularySize * sizeof(float);
+        return new MemoryPlan(targetWeights, draftWeights, KvBlocks(target, options) * options.KvBlock * target.KvLayout.BytesPerRow,
+            draft is null ? 0 : DraftBlocks(target, draft, options) * options.KvBlock * draft.KvLayout.BytesPerRow, scratch, RuntimeBytes);
+    }
+
+    /// <summary>Blocks of the target's cache.</summary>
+    internal static long KvBlocks(ModelConfig target, ModelOptions options)
+    {
+        long bytesPerBlock = options.KvBlock * target.KvLayout.BytesPerRow;
+        if (options.KvMemory is { } memory)
+        {
+            long blocks = memory.ToBytes() / bytesPerBlock;
+            return blocks > 0 ? blocks : throw new SlipstreamException($"{memory.ToBytes()} bytes of cache hold no block of {options.KvBlock} rows, which takes {bytesPerBlock}; raise --kv-memory or lower --kv-block.");
+        }
+        long rows = Math.Max(target.ContextLength, (long)options.MaxBatch * Math.Min(target.ContextLength, 2048));
+        long most = Math.Max(1, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 / bytesPerBlock);
+        return Math.Min((rows + options.KvBlock - 1) / options.KvBlock, most);
+    }
+
+    /// <summary>Blocks of the draft model's cache: as many rows as the target has, within the draft's own context.</summary>
+    internal static long DraftBlocks(ModelConfig target, ModelConfig draft, ModelOptions options)
+    {
+        long perSequence = (Math.Min(draft.ContextLength, target.ContextLength) + options.KvBlock - 1) / options.KvBlock;
+        return Math.Min(KvBlocks(target, options), perSequence * options.MaxBatch);
+    }
+
+    private static long ScratchBytes(ModelConfig c, int rows)
+        => (long)rows * sizeof(float) * (2 * c.HiddenSize + c.Heads * c.HeadSize + 2 * c.KvHeads * c.HeadSize + (c.GatedFeedForward ? 2 : 1) * c.IntermediateSize
+            + 2 * Math.Max(Math.Max(c.HiddenSize, c.IntermediateSize), c.Heads * c.HeadSize));
+}

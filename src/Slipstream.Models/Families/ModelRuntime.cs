@@ -1,0 +1,9 @@
+using Slipstream.Numerics;
+
+namespace Slipstream.Models;
+
+/// <summary>What a model runs on.</summary>
+/// <param name="Pool">Its threads; may be shared with other models that run at other times.</param>
+/// <param name="MaxRows">The most rows of one forward pass.</param>
+/// <param name="Precision">How activations enter matrix products.</param>
+public sealed record ModelRuntime(ComputePool Pool, int MaxRows = 512, ActivationPrecision Precision = ActivationPrecision.Auto);

@@ -1,0 +1,81 @@
+using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
+
+namespace Slipstream.Models;
+
+/// <summary>Self-attention of one layer: project, rotate, write to the cache, attend over it, project back.</summary>
+internal sealed class Attention
+{
+    private readonly ModelConfig _config;
+    private readonly int _layer, _window;
+    private readonly Dense _query, _key, _value, _output;
+    private readonly Norm? _queryNorm, _keyNorm;
+    private readonly Rotary? _rotary;
+    private readonly float _scale;
+
+    public Attention(ModelConfig config, int layer, Dense query, Dense key, Dense value, Dense output, Norm? queryNorm, Norm? keyNorm, Rotary? rotary)
+    {
+        _config = config;
+        _layer = layer;
+        _window = config.Window(layer);
+        (_query, _key, _value, _output) = (query, key, value, output);
+        (_queryNorm, _keyNorm, _rotary) = (queryNorm, keyNorm, rotary);
+        _scale = 1f / MathF.Sqrt(config.HeadSize);
+    }
+
+    /// <summary>Reads the rows of the workspace's activations and writes the branch's result.</summary>
+    /// <param name="batch">The rows' tables.</param>
+    /// <param name="workspace">Its activations hold the input, <c>[rows, hidden]</c>; its plan and angles describe the batch.</param>
+    /// <param name="output"><c>[rows, hidden]</c>, overwritten.</param>
+    public void Run(in ForwardBatch batch, Workspace workspace, Matrix output)
+    {
+        Activations x = workspace.Activations;
+        ComputePool pool = workspace.Pool;
+        int rows = x.Rows;
+        Matrix q = workspace.Query(rows), k = workspace.Key(rows), v = workspace.Value(rows);
+        // What errs here goes through the exponential of the softmax and stays in the cache for every later token (ADR 1).
+        _query.Multiply(x, q, pool, exact: true);
+        _key.Multiply(x, k, pool, exact: true);
+        _value.Multiply(x, v, pool, exact: true);
+        StoreJob store = new() { Owner = this, Q = q, K = k, V = v, Angles = workspace.Angles(rows), Batch = batch };
+        pool.For(ref store, rows);
+        KvStore cache = batch.Tables[0].Store;
+        TiledAttention attend = new(workspace.Plan, q, cache.Keys(_layer), cache.Values(_layer), x.Begin(rows, q.Columns), _config.KvHeads, _config.HeadSize, _scale, _window, pool.Counters);
+        pool.For(ref attend, attend.Count);
+        _output.Multiply(x, output, pool);
+    }
+
+    /// <summary>Normalises and rotates the rows and writes keys and values to their slots.</summary>
+    private ref struct StoreJob : IRangeJob
+    {
+        public Attention Owner;
+        public Matrix Q, K, V, Angles;
+        public ForwardBatch Batch;
+
+        public readonly void Execute(int from, int to, int worker)
+        {
+            int sequence = 0, headSize = Owner._config.HeadSize;
+            for (int row = from; row < to; row++)
+            {
+                while (Batch.SequenceStarts[sequence + 1] <= row) sequence++;
+                Span<float> q = Q[row], k = K[row];
+                if (Owner._queryNorm is { } queryNorm) PerHead(queryNorm, q, headSize);
+                if (Owner._keyNorm is { } keyNorm) PerHead(keyNorm, k, headSize);
+                if (Owner._rotary is { } rotary)
+                {
+                    rotary.Apply(q, headSize, Angles[row]);
+                    rotary.Apply(k, headSize, Angles[row]);
+                }
+                KvTable table = Batch.Tables[sequence];
+                int slot = table.Slots[table.Count - Batch.SequenceStarts[sequence + 1] + row];
+                k.CopyTo(table.Store.Key(Owner._layer, slot));
+                V[row].CopyTo(table.Store.Value(Owner._layer, slot));
+            }
+        }
+
+        private static void PerHead(Norm norm, Span<float> heads, int headSize)
+        {
+            for (int h = 0; h < heads.Length; h += headSize) norm.Apply(heads.Slice(h, headSize), heads.Slice(h, headSize));
+        }
+    }
+}

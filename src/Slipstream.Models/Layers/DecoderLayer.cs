@@ -1,0 +1,19 @@
+using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
+
+namespace Slipstream.Models;
+
+/// <summary>A pre-norm layer: <c>h += attention(norm(h)); h += feedForward(norm(h))</c>.</summary>
+internal sealed class DecoderLayer(Norm attentionNorm, Attention attention, Norm feedForwardNorm, FeedForward feedForward)
+{
+    public void Run(in ForwardBatch batch, Workspace workspace, Matrix hidden)
+    {
+        Matrix branch = workspace.Branch(hidden.Rows);
+        attentionNorm.Apply(hidden, workspace.Activations.Begin(hidden.Rows, hidden.Columns), workspace.Pool);
+        attention.Run(in batch, workspace, branch);
+        AddInPlace.Apply(hidden.Data, branch.Data);
+        feedForwardNorm.Apply(hidden, workspace.Activations.Begin(hidden.Rows, hidden.Columns), workspace.Pool);
+        feedForward.Run(workspace, branch);
+        AddInPlace.Apply(hidden.Data, branch.Data);
+    }
+}

@@ -1,0 +1,78 @@
+namespace Slipstream.Models;
+
+/// <summary>Finds and opens the chat templates of models.</summary>
+public static class ChatTemplates
+{
+    private const string TemplateFile = "chat_template.jinja", ConfigFile = "tokenizer_config.json";
+
+    /// <summary>The template of a model folder: <c>chat_template.jinja</c>, else <c>chat_template</c> in <c>tokenizer_config.json</c>.</summary>
+    /// <exception cref="SlipstreamException">There is none, or it cannot be read or is not supported.</exception>
+    public static ChatTemplate FromFolder(string folder)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        string path = Path.Combine(folder, TemplateFile);
+        try
+        {
+            if (File.Exists(path))
+                return From(File.ReadAllText(path), path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SlipstreamException($"'{path}' cannot be read: {e.Message}", e);
+        }
+        return SpecialTokenFiles.Open(folder, ConfigFile)?.Find("chat_template") is { } field
+            ? From(Default(field), field.Source)
+            : From(null, folder);
+    }
+
+    /// <summary>The template that belongs to a checkpoint: of its folder, or of its GGUF metadata.</summary>
+    /// <exception cref="SlipstreamException">There is none, or it cannot be read or is not supported.</exception>
+    public static ChatTemplate FromCheckpoint(Checkpoint checkpoint)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        return checkpoint.Folder is { } folder ? FromFolder(folder) : FromGguf(checkpoint.Config);
+    }
+
+    /// <summary>The template of a GGUF file, <c>tokenizer.chat_template</c>.</summary>
+    /// <param name="metadata">The file's metadata by its own keys.</param>
+    /// <exception cref="SlipstreamException">There is none, or it is not supported.</exception>
+    public static ChatTemplate FromGguf(ConfigReader metadata)
+    {
+        ArgumentNullException.ThrowIfNull(metadata);
+        return From(metadata.Text("tokenizer.chat_template"), metadata.Source);
+    }
+
+    /// <summary>The template of that text. Only SmolLM2's is supported so far.</summary>
+    /// <param name="templateText">Jinja, or null where the model has no template.</param>
+    /// <param name="source">The file, for messages.</param>
+    /// <exception cref="SlipstreamException">There is no template, or it is not supported.</exception>
+    public static ChatTemplate From(string? templateText, string source)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        if (templateText is null)
+            throw new SlipstreamException($"'{source}' has no chat template; use --prompt with the whole text as the model expects it.");
+        // Jinja drops one line break at the end of a template.
+        string text = templateText.EndsWith('\n') ? templateText[..^1] : templateText;
+        return text == SmolLm2Template.Text
+            ? new SmolLm2Template()
+            : throw new SlipstreamException(
+                $"'{source}': the chat template that begins with '{Beginning(text)}' is not supported (only SmolLM2's is); use --prompt with the whole text as the model expects it.");
+    }
+
+    private static string Beginning(string text)
+    {
+        int end = text.AsSpan().IndexOfAny('\r', '\n');
+        return TokenizerField.Shortened(end < 0 ? text : text[..end]);
+    }
+
+    // A text, or a list of named ones.
+    private static string Default(TokenizerField field)
+    {
+        if (field.Value.ValueKind != System.Text.Json.JsonValueKind.Array)
+            return field.Text();
+        foreach (TokenizerField item in field.Items())
+            if (item.Get("name").Text() == "default")
+                return item.Get("template").Text();
+        throw field.Invalid("has no template named 'default'");
+    }
+}

@@ -1,0 +1,202 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
+
+namespace Slipstream.Tests.Kernels;
+
+public sealed class IntegerProductTests
+{
+    public static TheoryData<int> Widths => [32, 64, 96, 128, 160, 576];
+
+    [Theory, MemberData(nameof(Widths))]
+    public void Four_bits(int width) => Check<TestFormat<Bits4>>(TestFormat<Bits4>.Random(64, width, new Random(1)), width);
+
+    [Theory, MemberData(nameof(Widths))]
+    public void Five_bits_with_offsets(int width) => Check<TestFormat<Bits5Offset>>(TestFormat<Bits5Offset>.Random(64, width, new Random(2)), width);
+
+    [Theory, MemberData(nameof(Widths))]
+    public void Six_bits_in_groups_of_16(int width) => Check<TestFormat<Bits6Group16>>(TestFormat<Bits6Group16>.Random(64, width, new Random(3)), width);
+
+    [Theory, MemberData(nameof(Widths))]
+    public void Two_bits_in_groups_of_16_with_offsets(int width) =>
+        Check<TestFormat<Bits2Group16Offset>>(TestFormat<Bits2Group16Offset>.Random(64, width, new Random(4)), width);
+
+    [Theory, MemberData(nameof(Widths))]
+    public void Eight_bits(int width) => Check<TestFormat<Bits8>>(TestFormat<Bits8>.Random(64, width, new Random(5)), width);
+
+    [Fact]
+    public void Dot_products_of_codes_are_exact_on_every_instruction_set()
+    {
+        Random random = new(6);
+        byte[] codes = new byte[64];
+        sbyte[] x = new sbyte[64];
+        for (int round = 0; round < 200; round++)
+        {
+            int max = round % 2 == 0 ? 255 : 129;
+            for (int i = 0; i < 64; i++)
+            {
+                codes[i] = (byte)(round < 8 ? round / 2 % 2 * max : random.Next(max + 1));
+                x[i] = (sbyte)(round % 4 < 2 && round < 8 ? 127 : round < 8 ? -127 : random.Next(-127, 128));
+            }
+            Vector512<byte> c = Vector512.Create(codes);
+            Vector512<sbyte> v = Vector512.Create(x);
+            Vector512<int> expected = IntegerTile.DotPortable(c, v);
+            Assert.Equal(Enumerable.Range(0, 4).Sum(i => codes[60 + i] * x[60 + i]), expected[15]);
+            Assert.Equal(expected, max == 255 ? IntegerTile.Dot(c, v, 255) : IntegerTile.Dot(c, v, 129));
+            if (Avx512BW.IsSupported)
+                Assert.Equal(expected - 128 * IntegerTile.DotPortable(Vector512.Create((byte)1), v), IntegerTile.DotLess128(c, v));
+            if (Avx2.IsSupported)
+                Assert.Equal(expected.GetLower(), IntegerTile.DotAvx2(c.GetLower(), v.GetLower(), max));
+        }
+    }
+
+    [Fact]
+    public void Codes_and_scales_of_a_block()
+    {
+        float[] block = new float[32], scales = new float[4];
+        (block[0], block[1], block[2], block[16]) = (-254, 1, 3, 127); // 0.5, 1.5 and 63.5 round to even; 16 belongs to the group of 0
+        (block[4], block[21]) = (0.5f, -1);
+        block[8] = 1e-31f; // too small to divide by
+        block[29] = float.NaN;
+        int[] codes = new int[32];
+        QuantizedRows.Reference(block, codes, scales);
+        Assert.Equal([-127, 0, 2, 0, 64, -127], [.. codes[..5], codes[21]]);
+        Assert.Equal(64, codes[16]);
+        Assert.Equal([2f, 1 / 127f, 0, float.NaN], scales);
+        Assert.Equal(0, codes[8]);
+        Assert.Equal(0, codes[29]);
+    }
+
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    [InlineData(float.NegativeInfinity)]
+    public void What_is_not_finite_shows_in_the_product(float bad)
+    {
+        using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(4, 64, new Random(1));
+        Linear linear = Linear.CreateInteger<TestFormat<Bits5Offset>>(data.Region, 4, 64);
+        using ComputePool pool = new(1);
+        using Activations x = new(2, 64, ActivationPrecision.Int8);
+        Matrix set = x.Begin(2, 64);
+        set.Data.Clear();
+        set[1][40] = bad;
+        float[] y = new float[8];
+        linear.Multiply(x, new Matrix(y, 2, 4), pool);
+        Assert.All(y[..4], v => Assert.Equal(0f, v));
+        Assert.All(y[4..], v => Assert.True(float.IsNaN(v)));
+    }
+
+    [Fact]
+    public void Tiny_activations_are_zero_and_a_new_set_forgets_the_old_one()
+    {
+        using NativeBuffer<byte> data = TestFormat<Bits8>.Random(4, 64, new Random(1));
+        Linear linear = Linear.CreateInteger<TestFormat<Bits8>>(data.Region, 4, 64);
+        using ComputePool pool = new(1);
+        using Activations x = new(1, 64, ActivationPrecision.Auto);
+        float[] y = new float[4];
+        x.Begin(1, 64)[0].Fill(1);
+        linear.Multiply(x, new Matrix(y, 1, 4), pool);
+        Assert.All(y, v => Assert.NotEqual(0f, v));
+        x.Begin(1, 64)[0].Fill(float.Epsilon);
+        linear.Multiply(x, new Matrix(y, 1, 4), pool);
+        Assert.All(y, v => Assert.Equal(0f, v));
+    }
+
+    [Fact]
+    public void Integer_products_are_as_near_as_eight_bits_allow()
+    {
+        const int Width = 576;
+        using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(64, Width, new Random(9));
+        using NativeBuffer<float> source = Products.RandomFloats(Width, 10);
+        Linear linear = Linear.CreateInteger<TestFormat<Bits5Offset>>(data.Region, 64, Width);
+        using ComputePool pool = new(1);
+        using Activations x = new(1, Width, ActivationPrecision.Int8);
+        source.Span(0, Width).CopyTo(x.Begin(1, Width)[0]);
+        float[] y = new float[64], row = new float[Width];
+        linear.Multiply(x, new Matrix(y, 1, 64), pool);
+        for (int n = 0; n < 64; n++)
+        {
+            linear.ReadRow(n, row);
+            double exact = 0, bound = 0;
+            for (int i = 0; i < Width; i++)
+            {
+                exact += (double)row[i] * source.Span(i, 1)[0];
+                bound += Math.Abs(row[i]) * 0.5 / 127; // Half a step, the largest activation being under 1.
+            }
+            Assert.InRange(y[n], exact - bound * 1.001, exact + bound * 1.001);
+        }
+    }
+
+    private static void Check<TFormat>(NativeBuffer<byte> data, int width) where TFormat : IIntegerFormat
+    {
+        using (data)
+        {
+            long rowBytes = data.Length / 64;
+            foreach (int outFeatures in Products.OutFeatures)
+            {
+                Linear linear = Linear.CreateInteger<TFormat>(data.Region.Slice(0, rowBytes * outFeatures), outFeatures, width);
+                Products.Check(linear, ActivationPrecision.Auto, (row, x) => IntegerTile.Reference<TFormat>(data.Span(row * rowBytes, (int)rowBytes), x));
+            }
+            float[] decoded = new float[width];
+            Linear asFloats = Linear.CreateInteger<TFormat>(data.Region, 64, width);
+            Products.Check(asFloats, ActivationPrecision.F32, (row, x) =>
+            {
+                asFloats.ReadRow(row, decoded);
+                return FloatTile.Reference(decoded, x);
+            });
+        }
+    }
+}
+
+/// <summary>The formats of files: what holds for the plain test formats holds for them.</summary>
+public sealed class FormatProductTests
+{
+    public static TheoryData<string> Names => [.. WeightFormats.All.Where(f => f.IsSupported).Select(f => f.Name)];
+
+    [Theory, MemberData(nameof(Names))]
+    public void Products_have_the_bits_of_the_reference(string name) => WeightFormats.Accept(name, new Check());
+
+    private sealed class Check : IFormatVisitor<bool>
+    {
+        private const int Width = 512, OutFeatures = 9;
+
+        public bool Visit<TFormat>() where TFormat : struct, IWeightFormat
+        {
+            using NativeBuffer<byte> data = Random<TFormat>();
+            Linear linear = Linear.Create(TFormat.Name, data.Region, OutFeatures, Width);
+            float[] row = new float[Width];
+            Products.Check(linear, ActivationPrecision.Auto, (n, x) =>
+            {
+                linear.ReadRow(n, row);
+                return FloatTile.Reference(row, x);
+            });
+            return true;
+        }
+
+        public bool VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat
+        {
+            using NativeBuffer<byte> data = Random<TFormat>();
+            int rowBytes = (int)(data.Length / OutFeatures);
+            byte[] codes = new byte[Width];
+            float[] scales = new float[Width / TFormat.GroupLength], offsets = new float[TFormat.HasOffsets ? scales.Length : 0];
+            for (int n = 0; n < OutFeatures; n++)
+            {
+                TFormat.Unpack(data.Span(n * rowBytes, rowBytes), codes, scales, offsets);
+                Assert.True(codes.Max() <= TFormat.MaxCode);
+            }
+            Linear linear = Linear.Create(TFormat.Name, data.Region, OutFeatures, Width);
+            Products.Check(linear, ActivationPrecision.Auto, (n, x) => IntegerTile.Reference<TFormat>(data.Span(n * rowBytes, rowBytes), x));
+            return true;
+        }
+
+        // Random bytes whose 16-bit words are finite as halves, as brain floats and (for F32) as the upper half of a single, wherever a format keeps its scales.
+        private static NativeBuffer<byte> Random<TFormat>() where TFormat : struct, IWeightFormat
+        {
+            NativeBuffer<byte> data = new((long)OutFeatures * Width / TFormat.BlockLength * TFormat.BlockBytes);
+            Random random = new(11);
+            foreach (ref byte value in data.Span(0, (int)data.Length)) value = (byte)(random.Next(256) & 0xBF);
+            return data;
+        }
+    }
+}
