@@ -1,0 +1,41 @@
+using System.CommandLine;
+
+namespace Slipstream.Cli.Options;
+
+/// <summary>Where drafts come from.</summary>
+internal sealed class DrafterOptionGroup
+{
+    private enum Kind
+    {
+        None,
+        PromptLookup,
+    }
+
+    private readonly CommandOption<Kind> _drafter;
+    private readonly CommandOption<string> _draft;
+    private readonly CommandOption<int> _ngram;
+
+    public DrafterOptionGroup(Command command)
+    {
+        _drafter = new(command, "--drafter", new ChoiceValue<Kind>(("none", Kind.None), ("prompt-lookup", Kind.PromptLookup)), "Draft tokens from what was said before (default none).");
+        _draft = new(command, "--draft", new PathValue("PATH"), "Draft tokens with this smaller model of the same vocabulary.");
+        _ngram = new(command, "--max-matching-ngram-size", new WholeValue(1, 64), "The longest n-gram that prompt lookup looks for (default 2).");
+    }
+
+    /// <summary>The drafter asked for, or null.</summary>
+    /// <exception cref="UsageException">Two were asked for.</exception>
+    public DrafterOptions? Read(ParseResult result)
+    {
+        Kind kind = _drafter.Get(result, Kind.None);
+        bool hasNgram = _ngram.TryGet(result, out int ngram);
+        if (_draft.TryGet(result, out string path))
+        {
+            // '--drafter none --draft D' contradicts itself as much as two drafters do.
+            if (_drafter.IsGiven(result)) throw new UsageException("--drafter and --draft cannot be used together; give one of them.");
+            if (hasNgram) throw new UsageException($"{_ngram.Flag} needs --drafter prompt-lookup.");
+            return new DrafterOptions.DraftModel(path);
+        }
+        if (kind == Kind.PromptLookup) return hasNgram ? new DrafterOptions.PromptLookup(ngram) : new DrafterOptions.PromptLookup();
+        return hasNgram ? throw new UsageException($"{_ngram.Flag} needs --drafter prompt-lookup.") : null;
+    }
+}

@@ -1,0 +1,84 @@
+using System.CommandLine;
+using System.Text.Json;
+using Slipstream.Numerics;
+
+namespace Slipstream.Cli.Options;
+
+/// <summary>Which model, and how it is run: the options of every command that runs one.</summary>
+internal sealed class ModelOptionGroup
+{
+    private readonly CommandOption<string> _model;
+    private readonly CommandOption<ActivationPrecision> _activations;
+    private readonly CommandOption<int> _threads, _kvBlock, _prefillChunk, _maxBatch;
+    private readonly CommandOption<KvMemory> _kvMemory;
+
+    public ModelOptionGroup(Command command)
+    {
+        _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file.");
+        _activations = new(command, "--activations", new ChoiceValue<ActivationPrecision>(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8)),
+            "How activations enter matrix products (default auto: int8 for block formats).");
+        _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
+        _kvBlock = new(command, "--kv-block", new WholeValue(1, 65536), "Rows in a block of the cache (default 32).");
+        _prefillChunk = new(command, "--prefill-chunk", new WholeValue(1, 65536), "The most prompt tokens of one request in a step (default 512).");
+        _maxBatch = new(command, "--max-batch", new WholeValue(1, 1024), "The most requests that run at once (default 8).");
+        _kvMemory = new(command, "--kv-memory", new KvMemoryValue(), "Memory for the cache: bytes, 256M, 1.5G or 25%.");
+    }
+
+    /// <summary>The model's path.</summary>
+    /// <exception cref="UsageException">None was named.</exception>
+    public string Path(ParseResult result) => ModelPath.Get(_model, result);
+
+    /// <summary>How it is run.</summary>
+    /// <exception cref="UsageException">A value is none.</exception>
+    public ModelOptions Read(ParseResult result)
+    {
+        ModelOptions options = new();
+        return options with
+        {
+            Activations = _activations.Get(result, options.Activations),
+            Threads = _threads.Get(result, options.Threads),
+            KvBlock = _kvBlock.Get(result, options.KvBlock),
+            PrefillChunk = _prefillChunk.Get(result, options.PrefillChunk),
+            MaxBatch = _maxBatch.Get(result, options.MaxBatch),
+            KvMemory = _kvMemory.TryGet(result, out KvMemory memory) ? memory : null,
+        };
+    }
+
+    private sealed class KvMemoryValue : OptionValue<KvMemory>
+    {
+        public override string Placeholder => "BYTES|PERCENT";
+
+        public override KvMemory Parse(string name, IReadOnlyList<string> arguments)
+        {
+            try
+            {
+                return KvMemory.Parse(arguments[0]);
+            }
+            catch (SlipstreamException e)
+            {
+                throw new UsageException($"{name}: {e.Message}");
+            }
+        }
+
+        public override KvMemory Read(string name, JsonElement json) => Parse(name, [JsonText.Get(json)]);
+
+        public override void Write(Utf8JsonWriter writer, KvMemory value) => writer.WriteNumberValue(value.ToBytes());
+    }
+}
+
+/// <summary>The option <c>--model</c>.</summary>
+internal static class ModelPath
+{
+    public static CommandOption<string> Add(Command command, string help)
+    {
+        CommandOption<string> option = new(command, "--model", new PathValue("PATH"), help);
+        option.Option.Aliases.Add("-m");
+        return option;
+    }
+
+    /// <summary>The path given.</summary>
+    /// <exception cref="UsageException">None was named.</exception>
+    public static string Get(CommandOption<string> option, ParseResult result) => option.TryGet(result, out string path)
+        ? path
+        : throw new UsageException("No model was named: give --model with a Hugging Face folder or a GGUF file, such as --model SmolLM2-135M-Instruct.Q4_1.gguf.");
+}

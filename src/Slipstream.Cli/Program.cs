@@ -1,0 +1,4 @@
+using Slipstream.Cli;
+
+using CliConsole console = CliConsole.OfProcess();
+return await CommandLineApp.RunAsync(args, console);
