@@ -191,6 +191,8 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     }
 
     /// <summary>Adds one tile to one query head's running maximum, sum and weighted values.</summary>
+    /// <remarks>Compiled at once and on its own: profile-guided inlining into the caller spends the compiler's budget and leaves vector helpers as calls.</remarks>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private void AttendTile(float* query, float* keys, float* values, int* slots, int* lanes, int n, float* output, float* state, float* scratch)
     {
         float* scores = scratch, sums = scratch + Tile;
@@ -273,6 +275,7 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
             : Vector128.Create((a[0] + a[1]) + (a[2] + a[3]), (b[0] + b[1]) + (b[2] + b[3]), (c[0] + c[1]) + (c[2] + c[3]), (d[0] + d[1]) + (d[2] + d[3]));
 
     /// <summary><c>sums = Σ p[lane] · value</c>, in ascending position.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private void WeightedValues(float* p, float* values, int* slots, int* lanes, int n, float* sums)
     {
         int d = 0;
