@@ -61,6 +61,7 @@ public sealed unsafe class Activations : IDisposable
     public Matrix Values => new(_rows.Span(0, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
 
     /// <summary>The first row; rows begin <see cref="PadFloats"/> of the width apart, with zeros between.</summary>
+    // SAFETY: valid until this is disposed; kernels read within Rows rows of the padded width.
     internal float* FloatPointer => _rows.Pointer;
 
     /// <summary>The least multiple of 16 that is not under <paramref name="width"/>.</summary>

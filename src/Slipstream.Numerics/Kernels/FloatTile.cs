@@ -49,7 +49,7 @@ internal static unsafe class FloatTile
         return Lanes.Reference(lanes);
     }
 
-    // SAFETY (all below): callers pass rows of at least `width` floats and results of at least `live`; width is a multiple of 16.
+    // SAFETY: (all below) callers pass rows of at least `width` floats and results of at least `live`; width is a multiple of 16.
     [MethodImpl(KernelCode)]
     private static void Four(in WeightTile w, int live, float* x0, float* x1, float* x2, float* x3, int width, float* y0, float* y1, float* y2, float* y3)
     {

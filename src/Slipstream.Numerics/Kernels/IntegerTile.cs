@@ -158,7 +158,7 @@ internal static unsafe class IntegerTile
         return Lanes.Reference(lanes);
     }
 
-    // SAFETY (all below): callers pass whole records, sums padded with zeros to a multiple of 16, weights that may be read a record beyond their end, and
+    // SAFETY: (all below) callers pass whole records, sums padded with zeros to a multiple of 16, weights that may be read a record beyond their end, and
     // results of at least `live` floats.
 
     // Two weight rows by four rows of activations: more do not fit into 32 registers.

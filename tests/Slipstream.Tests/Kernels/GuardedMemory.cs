@@ -17,6 +17,7 @@ internal sealed unsafe partial class GuardedMemory : IDisposable
     }
 
     /// <summary>The last <paramref name="length"/> floats before the guard page.</summary>
+    // SAFETY: the last floats of the readable page; the page after it cannot be touched, which is the point.
     public Span<float> End(int length) => new((void*)(_start + (nint)_page - length * sizeof(float)), length);
 
     public void Dispose() => _ = Unmap(_start, 2 * _page);
