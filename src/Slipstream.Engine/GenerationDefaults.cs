@@ -34,6 +34,16 @@ public sealed record GenerationDefaults(SamplingOptions Sampling, ImmutableArray
             SuppressTokens = file.Int32s("suppress_tokens") is { Count: > 0 } suppressed ? suppressed : null,
             BeginSuppressTokens = file.Int32s("begin_suppress_tokens") is { Count: > 0 } first ? first : null,
         };
+        try
+        {
+            sampling.Validate(config.VocabularySize);
+        }
+        catch (SlipstreamException e)
+        {
+            throw new SlipstreamException($"'{file.Source}': {e.Message}", e);
+        }
+        foreach (int end in ends)
+            if ((uint)end >= (uint)config.VocabularySize) throw new SlipstreamException($"'{file.Source}': the end token {end} is outside the vocabulary of {config.VocabularySize}.");
         return new GenerationDefaults(sampling, ends.Count > 0 ? [.. ends] : config.EndTokens, file.Source);
     }
 }

@@ -35,7 +35,7 @@ public sealed partial class LanguageModel : IDisposable
     {
         (_loaded, _options, _store, _drafter) = (loaded, options, store, drafter);
         CatchUpScheduler scheduler = new(store, options.MaxRows, options.MaxBatch, options.PrefillChunk);
-        _loop = new EngineLoop(loaded.Model, scheduler, drafter, options.MaxBatch, options.Observers, options.Clock);
+        _loop = new EngineLoop(loaded.Model, scheduler, drafter, options.MaxBatch, options.Observers, options.Clock, e => LogDraftFailure(options.Logger, e));
         Defaults = GenerationDefaults.Read(loaded.Checkpoint, loaded.Model.Config);
         _thread = new Thread(Run) { IsBackground = true, Name = "slipstream engine" };
         _thread.Start();
@@ -54,17 +54,19 @@ public sealed partial class LanguageModel : IDisposable
         IDrafter? drafter = null;
         try
         {
+            MemoryPlan.Check(loaded.Model.Config, path, options);
             store = new KvStore(loaded.Model.KvLayout, checked((int)MemoryPlan.KvBlocks(loaded.Model.Config, options)), options.KvBlock);
             drafter = loaded.CreateDrafter(options);
             LanguageModel model = new(loaded, options, store, drafter);
             LogLoaded(options.Logger, path, loaded.Model.Config.Family, loaded.Model.WeightBytes, store.Slots, options.Clock.GetElapsedTime(start).TotalMilliseconds);
             return model;
         }
-        catch
+        catch (Exception e)
         {
             drafter?.Dispose();
             store?.Dispose();
             loaded.Dispose();
+            if (e is OutOfMemoryException) throw MemoryPlan.Exceeded(path, e);
             throw;
         }
     }
@@ -187,6 +189,11 @@ public sealed partial class LanguageModel : IDisposable
         int limit = (int)Math.Min(Config.ContextLength, (long)promptLength + options.MaxNewTokens);
         if (limit > _store.Slots)
             throw new SlipstreamException($"The request may grow to {limit} tokens, but the cache holds {_store.Slots}; raise --kv-memory or lower --max-tokens.");
+        if (options.SampleIndex < 0) throw new SlipstreamException($"The sample index is {options.SampleIndex}; it must be at least 0.");
+        if (!Enum.IsDefined(options.Verifier)) throw new SlipstreamException($"The verifier is {(int)options.Verifier}; it must be auto, rejection or coupled.");
+        if (!Enum.IsDefined(options.AssistantTokensSchedule)) throw new SlipstreamException($"The draft schedule is {(int)options.AssistantTokensSchedule}; it must be constant or heuristic.");
+        foreach (int stop in options.StopTokens)
+            if ((uint)stop >= (uint)Config.VocabularySize) throw new SlipstreamException($"The stop token {stop} is not in the vocabulary of {Config.VocabularySize}; ids run from 0 to {Config.VocabularySize - 1}.");
         foreach (string stop in options.StopStrings)
             if (stop.Length == 0) throw new SlipstreamException("A stop string is empty; it would end every generation at once.");
         return limit;
@@ -238,6 +245,9 @@ public sealed partial class LanguageModel : IDisposable
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Loaded {Path} ({Family}, {WeightBytes} bytes of weights, {Slots} cache rows) in {Milliseconds:F0} ms")]
     private static partial void LogLoaded(ILogger logger, string path, string family, long weightBytes, int slots, double milliseconds);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "A draft failed; its requests go on without one")]
+    private static partial void LogDraftFailure(ILogger logger, Exception failure);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "A step failed; its requests end with the failure")]
     private static partial void LogFailure(ILogger logger, Exception failure);

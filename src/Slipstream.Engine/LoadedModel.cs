@@ -46,10 +46,11 @@ internal sealed class LoadedModel : IDisposable
             pool = new ComputePool(options.EffectiveThreads);
             return new LoadedModel(checkpoint, ModelFamilies.Build(checkpoint, new ModelRuntime(pool, options.MaxRows, options.Activations)), pool);
         }
-        catch
+        catch (Exception e)
         {
             pool?.Dispose();
             checkpoint.Dispose();
+            if (e is OutOfMemoryException) throw MemoryPlan.Exceeded(path, e);
             throw;
         }
     }
@@ -99,7 +100,8 @@ internal sealed class LoadedModel : IDisposable
         {
             Tokenizer target = Tokenizer, drafter = CheckpointText.Tokenizer(draft);
             for (int id = 0; id < Math.Min(target.VocabularySize, drafter.VocabularySize) && difference is null; id++)
-                if (target.TokenText(id) != drafter.TokenText(id)) difference = $"the first differing token is {id}: '{target.TokenText(id)}' and '{drafter.TokenText(id)}'";
+                if (target.Spelling(id) != drafter.Spelling(id)) difference = $"the first differing token is {id}: {Shown(target.Spelling(id))} and {Shown(drafter.Spelling(id))}";
+            static string Shown(string? token) => token is null ? "none" : $"'{MessageText.Clip(token)}'";
         }
         if (own != other) difference ??= $"the first differing token is {Math.Min(own, other)}, which only one of them has";
         if (difference is not null)

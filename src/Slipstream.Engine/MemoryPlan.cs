@@ -32,6 +32,21 @@ public sealed record MemoryPlan(long Weights, long Draft, long Kv, long DraftKv,
             draft is null ? 0 : DraftBlocks(target, draft, options) * options.KvBlock * draft.KvLayout.BytesPerRow, scratch, RuntimeBytes);
     }
 
+    /// <summary>Refuses a batch whose rows could not be addressed as one matrix.</summary>
+    internal static void Check(ModelConfig target, string path, ModelOptions options)
+    {
+        long outputs = (long)options.MaxBatch * (1 + (options.Drafter is null ? 0 : options.MaxAssistantTokens));
+        if (outputs * target.VocabularySize > int.MaxValue / 2)
+            throw new SlipstreamException($"A step of '{path}' could compute {outputs} rows of {target.VocabularySize} logits, more than can be addressed; lower --max-batch or the draft length.");
+        long widest = Math.Max(Math.Max(target.HiddenSize, target.IntermediateSize), (long)target.Heads * target.HeadSize);
+        if (options.MaxRows * widest > int.MaxValue)
+            throw new SlipstreamException($"A step of '{path}' could compute {options.MaxRows} rows of {widest} numbers, more than can be addressed; lower --prefill-chunk, --max-batch or the draft length.");
+    }
+
+    /// <summary>What to say where the system has not the memory that a run asks for.</summary>
+    internal static SlipstreamException Exceeded(string path, Exception cause)
+        => new($"The memory is not enough to run '{path}'; lower --kv-memory, --max-batch or --prefill-chunk, or take a smaller model.", cause);
+
     /// <summary>Blocks of the target's cache.</summary>
     internal static long KvBlocks(ModelConfig target, ModelOptions options)
     {
@@ -39,11 +54,12 @@ public sealed record MemoryPlan(long Weights, long Draft, long Kv, long DraftKv,
         if (options.KvMemory is { } memory)
         {
             long blocks = memory.ToBytes() / bytesPerBlock;
-            return blocks > 0 ? blocks : throw new SlipstreamException($"{memory.ToBytes()} bytes of cache hold no block of {options.KvBlock} rows, which takes {bytesPerBlock}; raise --kv-memory or lower --kv-block.");
+            return blocks > 0 ? Math.Min(blocks, int.MaxValue / options.KvBlock) : throw new SlipstreamException($"{memory.ToBytes()} bytes of cache hold no block of {options.KvBlock} rows, which takes {bytesPerBlock}; raise --kv-memory or lower --kv-block.");
         }
         long rows = Math.Max(target.ContextLength, (long)options.MaxBatch * Math.Min(target.ContextLength, 2048));
         long most = Math.Max(1, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 / bytesPerBlock);
-        return Math.Min((rows + options.KvBlock - 1) / options.KvBlock, most);
+        // Slots are numbered by an int.
+        return Math.Min(Math.Min((rows + options.KvBlock - 1) / options.KvBlock, most), int.MaxValue / options.KvBlock);
     }
 
     /// <summary>Blocks of the draft model's cache: as many rows as the target has, within the draft's own context.</summary>

@@ -23,13 +23,16 @@ internal sealed class EngineLoop : IDisposable
     private readonly int[] _tokens, _positions, _parents, _starts, _outputs, _path;
     private readonly KvTable[] _tables;
     private DraftRequest[] _requests;
-    private bool[] _keep = new bool[256];
+    private readonly Action<Exception>? _onDraftFailure;
+    private bool[] _keep = new bool[256], _invalid = new bool[64];
     private int[] _accepted = new int[64];
     private NativeBuffer<float> _logits, _raw = new(0);
     private long _steps;
 
-    public EngineLoop(ILanguageModel model, IScheduler scheduler, IDrafter? drafter, int maxSequences, IEnumerable<IStepObserver>? observers = null, TimeProvider? clock = null)
+    public EngineLoop(ILanguageModel model, IScheduler scheduler, IDrafter? drafter, int maxSequences, IEnumerable<IStepObserver>? observers = null, TimeProvider? clock = null,
+        Action<Exception>? onDraftFailure = null)
     {
+        _onDraftFailure = onDraftFailure;
         (_model, _scheduler, _drafter) = (model, scheduler, drafter);
         _observers = [.. observers ?? []];
         _clock = clock ?? TimeProvider.System;
@@ -120,13 +123,35 @@ internal sealed class EngineLoop : IDisposable
             if (_drafter is not null && _plan[i].DraftBudget > 0) _requests[requests++] = new DraftRequest(sequence, _plan[i].DraftBudget, tree);
         }
         if (requests == 0) return 0;
-        _drafter!.Draft(_requests.AsSpan(0, requests));
+        try
+        {
+            _drafter!.Draft(_requests.AsSpan(0, requests));
+        }
+        catch (Exception e)
+        {
+            // A guess never decides whether a request succeeds: without one, the step is plain decoding. What the drafter had cached is no longer to be trusted.
+            for (int i = 0; i < requests; i++)
+            {
+                _requests[i].Tree.Clear();
+                _drafter!.Release(_requests[i].Sequence);
+            }
+            _onDraftFailure?.Invoke(e);
+            return 0;
+        }
         for (int i = 0; i < requests; i++)
         {
-            _requests[i].Tree.Truncate(_requests[i].Budget);
+            CutTree(_requests[i].Tree, _requests[i].Budget);
             nodes += _requests[i].Tree.Count;
         }
         return nodes;
+    }
+
+    /// <summary>Leaves of a tree what the budget allows and the vocabulary has.</summary>
+    private void CutTree(DraftTree tree, int budget)
+    {
+        tree.Truncate(budget);
+        for (int node = 0; node < tree.Count; node++)
+            if ((uint)tree.Token(node) >= (uint)_vocabulary) tree.Truncate(node);
     }
 
     /// <summary>Lays out the rows of the batch and reserves their slots: pending tokens, then draft nodes, sequence after sequence.</summary>
@@ -183,19 +208,21 @@ internal sealed class EngineLoop : IDisposable
         int count = tree.Count + 1, position = sequence.Tokens.Length;
         Matrix target = new(_logits.Span((long)output * _vocabulary, count * _vocabulary), count, _vocabulary);
         output += count;
-        if (!Check(sequence, target)) return default;
+        if (!Check(sequence, target[0])) return default;
         if (sequence.WantsLogits)
         {
             EnsureRows(ref _raw, count);
             target.Data.CopyTo(_raw.Span(0, count * _vocabulary));
         }
-        for (int row = 0; row < count; row++)
+        if (Distribute(sequence, tree, target) is { } failure)
         {
-            int depth = tree.Path(row - 1, _path);
-            sequence.Pipeline.ToDistribution(target[row], new TokenContext(sequence.Tokens, _path.AsSpan(0, depth), sequence.PromptLength));
+            End(sequence, FinishReason.Failed, failure);
+            return default;
         }
         if (_accepted.Length < count) Array.Resize(ref _accepted, 2 * count);
         int next = sequence.Verifier.Verify(tree, target, sequence.Random, position, _accepted, out int accepted, out int evaluated);
+        for (int i = 0; i < accepted; i++)
+            if (_invalid[_accepted[i] + 1]) (next, accepted) = (tree.Token(_accepted[i]), i);
         (int kept, int tokens, FinishReason finish) = Deliver(sequence, tree, accepted, next);
         Retain(sequence.Table!, item.Rows, tree.Count, kept);
         sequence.Computed += item.Rows + kept;
@@ -239,16 +266,45 @@ internal sealed class EngineLoop : IDisposable
             sequence.Counts.AddNode(tree.Path(node, _path) - 1, _accepted.AsSpan(0, kept).Contains(node));
     }
 
-    private bool Check(Sequence sequence, Matrix target)
+    private bool Check(Sequence sequence, ReadOnlySpan<float> logits)
     {
+        if (RowCheck.IsFinite(logits)) return true;
+        End(sequence, FinishReason.Failed, new SlipstreamException(_model.FindInvalidWeight()
+            ?? $"The model gave logits that are not finite after {sequence.Tokens.Length} tokens; its arithmetic overflows on this input."));
+        return false;
+    }
+
+    /// <summary>Turns a sequence's rows of logits into distributions; returns what stands against that, or null.</summary>
+    /// <remarks>
+    /// A draft's row may be impossible (not finite, every token excluded) where plain decoding never comes, so that fails nothing yet: a point mass takes its place,
+    /// and where its node stands, <see cref="Commit"/> ends the path with that node. Its row is then computed again as the last pending one and fails as it would have without a draft.
+    /// </remarks>
+    private SlipstreamException? Distribute(Sequence sequence, DraftTree tree, Matrix target)
+    {
+        if (_invalid.Length < target.Rows) Array.Resize(ref _invalid, 2 * target.Rows);
         for (int row = 0; row < target.Rows; row++)
-            if (!RowCheck.IsFinite(target[row]))
+        {
+            SlipstreamException? failure = null;
+            _invalid[row] = row > 0 && !RowCheck.IsFinite(target[row]);
+            if (!_invalid[row])
             {
-                End(sequence, FinishReason.Failed, new SlipstreamException(_model.FindInvalidWeight()
-                    ?? $"The model gave logits that are not finite after {sequence.Tokens.Length} tokens; its arithmetic overflows on this input."));
-                return false;
+                try
+                {
+                    int depth = tree.Path(row - 1, _path);
+                    sequence.Pipeline.ToDistribution(target[row], new TokenContext(sequence.Tokens, _path.AsSpan(0, depth), sequence.PromptLength));
+                    continue;
+                }
+                catch (SlipstreamException e)
+                {
+                    failure = e;
+                }
             }
-        return true;
+            if (row == 0) return failure;
+            _invalid[row] = true;
+            target[row].Clear();
+            target[row][0] = 1;
+        }
+        return null;
     }
 
     private void End(Sequence sequence, FinishReason reason, Exception? failure)

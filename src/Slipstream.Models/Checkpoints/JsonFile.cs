@@ -32,13 +32,19 @@ internal static class JsonFile
         }
         catch (JsonException e)
         {
-            // A name given twice is the one failure without a place.
-            string place = e.LineNumber is null ? "a name occurs twice in it" : $"line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}";
-            throw new SlipstreamException($"'{path}' is not valid JSON ({place}); download it again or correct it.", e);
+            throw NotJson(path, e);
         }
         return root.ValueKind == JsonValueKind.Object
             ? root
             : throw new SlipstreamException($"'{path}' holds {Kind(root)} where a JSON object was expected; check that it is the right file.");
+    }
+
+    /// <summary>The failure to parse a file: one sentence with the place, in none of the parser's own words.</summary>
+    public static SlipstreamException NotJson(string path, JsonException failure)
+    {
+        // A name given twice is the one failure without a place.
+        string place = failure.LineNumber is null ? "a name occurs twice in it" : $"line {failure.LineNumber + 1}, byte {failure.BytePositionInLine + 1}";
+        return new SlipstreamException($"'{path}' is not valid JSON ({place}); download it again or correct it.", failure);
     }
 
     /// <summary>What a value is, for messages.</summary>

@@ -111,10 +111,10 @@ internal sealed class ByteLevelTokenizer : Tokenizer
         return Encoding.UTF8.GetString(bytes);
     }
 
-    public override string TokenText(int id) =>
-        id >= 0 && id < _tokens.Length && _tokens[id] is { } text
-            ? text
-            : throw new SlipstreamException($"'{_parts.Source}' has no token {id}; its ids run from 0 to {_tokens.Length - 1}.");
+    public override string TokenText(int id) => Spelling(id)
+        ?? throw new SlipstreamException($"'{_parts.Source}' has no token {id}; its ids run from 0 to {_tokens.Length - 1}.");
+
+    internal override string? Spelling(int id) => (uint)id < (uint)_tokens.Length ? _tokens[id] : null;
 
     public override int? TokenId(string token) =>
         _addedIds.TryGetValue(token, out int id) || _parts.Vocabulary.Ids.TryGetValue(token, out id) ? id : null;

@@ -26,6 +26,19 @@ public abstract class Tokenizer
     /// <exception cref="SlipstreamException">The id is not in the vocabulary.</exception>
     public abstract string TokenText(int id);
 
+    /// <summary>The spelling of a token, or null for an id that has none, such as a hole before the added tokens.</summary>
+    internal virtual string? Spelling(int id)
+    {
+        try
+        {
+            return TokenText(id);
+        }
+        catch (SlipstreamException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>The id whose spelling is <paramref name="token"/>, or null.</summary>
     public abstract int? TokenId(string token);
 

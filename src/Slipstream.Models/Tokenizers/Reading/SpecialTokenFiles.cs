@@ -36,7 +36,7 @@ internal static class SpecialTokenFiles
         }
         catch (Exception e) when (e is JsonException or ArgumentException or IOException or UnauthorizedAccessException)
         {
-            throw new SlipstreamException($"'{path}' cannot be read as JSON: {e.Message}", e);
+            throw e is JsonException json ? JsonFile.NotJson(path, json) : new SlipstreamException($"'{path}' cannot be read as JSON: {e.Message}", e);
         }
     }
 

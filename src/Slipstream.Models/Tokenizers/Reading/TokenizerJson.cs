@@ -18,7 +18,7 @@ internal static class TokenizerJson
         }
         catch (Exception e) when (e is JsonException or ArgumentException or OutOfMemoryException)
         {
-            throw new SlipstreamException($"'{source}' is no tokenizer.json: {FirstSentence(e.Message)}", e);
+            throw e is JsonException json ? JsonFile.NotJson(source, json) : new SlipstreamException($"'{source}' is no tokenizer.json: {FirstSentence(e.Message)}", e);
         }
         using (document)
             return Read(new TokenizerField(document.RootElement, source, ""));
