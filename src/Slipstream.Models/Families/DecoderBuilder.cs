@@ -8,6 +8,7 @@ internal sealed class DecoderBuilder(ModelConfig config, TensorNames names, Weig
     public DecoderModel Build(ModelRuntime runtime)
     {
         Rotary? rotary = config.Rotary is { } settings ? new Rotary(settings) : null;
+        if (rotary is { IsFinite: false }) throw new SlipstreamException($"'{weights.Path}': the rotary frequencies are not finite numbers; the rope settings of the configuration are damaged.");
         Linear embedding = weights.Linear(TensorNames.Weight(names.Embedding), config.VocabularySize, config.HiddenSize);
         Linear head = config.TiedHead ? embedding : weights.Linear(TensorNames.Weight(names.Head), config.VocabularySize, config.HiddenSize);
         float[]? positions = rotary is null && names.Positions is { } table

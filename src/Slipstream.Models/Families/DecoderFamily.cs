@@ -5,6 +5,9 @@ namespace Slipstream.Models;
 /// <summary>What decoder families share: the fields nearly all configurations have.</summary>
 public abstract class DecoderFamily : IModelFamily
 {
+    /// <summary>The widest row taken for real, far over that of any known model: a damaged number is named before arithmetic with it overflows.</summary>
+    private protected const int Widest = 1 << 20;
+
     private protected DecoderFamily() { }
 
     /// <inheritdoc/>
@@ -42,14 +45,14 @@ public abstract class DecoderFamily : IModelFamily
     /// <summary>A Llama-like configuration from <c>config.json</c>.</summary>
     private protected static ModelConfig ReadLlamaLike(string family, ConfigReader config)
     {
-        int hidden = config.Int32("hidden_size"), heads = config.Int32("num_attention_heads");
-        int headSize = config.Int32("head_dim", HeadSize(config, "hidden_size", hidden, heads));
+        int hidden = config.Int32("hidden_size", max: Widest), heads = config.Int32("num_attention_heads");
+        int headSize = config.Has("head_dim") ? config.Int32("head_dim") : HeadSize(config, "hidden_size", hidden, heads);
         return new ModelConfig
         {
             Family = family,
             VocabularySize = config.Int32("vocab_size"),
             HiddenSize = hidden,
-            IntermediateSize = config.Int32("intermediate_size"),
+            IntermediateSize = config.Int32("intermediate_size", max: Widest),
             Layers = config.Int32("num_hidden_layers", max: 10_000),
             Heads = heads,
             KvHeads = config.Int32("num_key_value_heads", heads),
@@ -71,17 +74,17 @@ public abstract class DecoderFamily : IModelFamily
     {
         ConfigReader config = checkpoint.Config;
         string prefix = checkpoint.Architecture + ".";
-        int hidden = config.Int32(prefix + "embedding_length"), heads = config.Int32(prefix + "attention.head_count");
-        int headSize = config.Int32(prefix + "attention.key_length", HeadSize(config, prefix + "embedding_length", hidden, heads));
+        int hidden = config.Int32(prefix + "embedding_length", max: Widest), heads = config.Int32(prefix + "attention.head_count");
+        int headSize = config.Has(prefix + "attention.key_length") ? config.Int32(prefix + "attention.key_length") : HeadSize(config, prefix + "embedding_length", hidden, heads);
         bool Has(string name) => checkpoint.Weights.Tensors.ContainsKey(name);
-        if (!checkpoint.Weights.Tensors.TryGetValue("token_embd.weight", out TensorInfo? embedding) || embedding.Shape is not [long vocabulary, _])
+        if (!checkpoint.Weights.Tensors.TryGetValue("token_embd.weight", out TensorInfo? embedding) || embedding.Shape is not [long vocabulary and <= int.MaxValue, _])
             throw new SlipstreamException($"'{checkpoint.Path}': the tensor 'token_embd.weight' is missing or no matrix; the file is incomplete.");
         return new ModelConfig
         {
             Family = family,
-            VocabularySize = checked((int)vocabulary),
+            VocabularySize = (int)vocabulary,
             HiddenSize = hidden,
-            IntermediateSize = config.Int32(prefix + "feed_forward_length"),
+            IntermediateSize = config.Int32(prefix + "feed_forward_length", max: Widest),
             Layers = config.Int32(prefix + "block_count", max: 10_000),
             Heads = heads,
             KvHeads = config.Int32(prefix + "attention.head_count_kv", heads),
@@ -123,15 +126,19 @@ public abstract class DecoderFamily : IModelFamily
     };
 
     private protected static int HeadSize(ConfigReader config, string field, int hidden, int heads)
-        => hidden / heads is int size and > 0 ? size : throw config.Invalid(field, $"is {hidden}, too small for {heads} attention heads");
+        => hidden % heads == 0 ? hidden / heads : throw config.Invalid(field, $"is {hidden}, which {heads} attention heads cannot share evenly");
 
     private static void Check(ModelConfig c, ConfigReader source)
     {
         if (c.Heads % c.KvHeads != 0)
             throw new SlipstreamException($"'{source.Source}': {c.Heads} attention heads cannot share {c.KvHeads} key-value heads evenly; the configuration is damaged.");
+        if ((long)c.Heads * c.HeadSize > Widest)
+            throw new SlipstreamException($"'{source.Source}': {c.Heads} attention heads of {c.HeadSize} are wider than the limit of {Widest}; the configuration is damaged.");
+        if (!float.IsFinite(c.NormEpsilon))
+            throw new SlipstreamException($"'{source.Source}': the epsilon of the norms is too large for a number of 32 bits; the configuration is damaged.");
         if (c.HeadSize > 1024)
             throw new SlipstreamException($"'{source.Source}': a head of {c.HeadSize} is over the limit of 1024; the configuration is damaged.");
-        if (c.Rotary is { } rotary && (rotary.Dimensions % 2 != 0 || rotary.Dimensions > c.HeadSize))
+        if (c.Rotary is { } rotary && (rotary.Dimensions < 2 || rotary.Dimensions % 2 != 0 || rotary.Dimensions > c.HeadSize))
             throw new SlipstreamException($"'{source.Source}': {rotary.Dimensions} rotary dimensions do not fit heads of {c.HeadSize}; the number must be even and not larger.");
         if (c.Rotary is null && c.Family != "gpt2")
             throw new SlipstreamException($"'{source.Source}': the family '{c.Family}' needs rotary positions.");

@@ -21,7 +21,7 @@ public sealed class Gpt2Family : DecoderFamily
 
     private protected override ModelConfig ReadHuggingFace(ConfigReader config)
     {
-        int hidden = config.Int32("n_embd"), heads = config.Int32("n_head");
+        int hidden = config.Int32("n_embd", max: Widest), heads = config.Int32("n_head");
         if (!config.Flag("scale_attn_weights", true)) throw config.Invalid("scale_attn_weights", "is false, which is not supported");
         if (config.Flag("scale_attn_by_inverse_layer_idx", false)) throw config.Invalid("scale_attn_by_inverse_layer_idx", "is true, which is not supported");
         return new ModelConfig
@@ -29,7 +29,7 @@ public sealed class Gpt2Family : DecoderFamily
             Family = "gpt2",
             VocabularySize = config.Int32("vocab_size"),
             HiddenSize = hidden,
-            IntermediateSize = config.Int32("n_inner", checked(4 * hidden)),
+            IntermediateSize = config.Int32("n_inner", 4 * hidden, max: 4 * Widest),
             Layers = config.Int32("n_layer", max: 10_000),
             Heads = heads,
             KvHeads = heads,

@@ -12,6 +12,9 @@ public sealed class WeightScope : IDisposable
     /// <summary>Opens the scope over a source, which must outlive it.</summary>
     public WeightScope(ITensorSource source) => _source = source;
 
+    /// <summary>The source, for messages.</summary>
+    internal string Path => _source.Path;
+
     /// <summary>Bytes of the tensors asked for.</summary>
     public long Bytes => _linears.Values.Distinct().Sum(l => l.Bytes) + _vectors.Values.Sum(v => (long)v.Length * sizeof(float));
 

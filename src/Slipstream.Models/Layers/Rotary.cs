@@ -78,6 +78,9 @@ internal sealed class Rotary
         config.Scaling?.Apply(_inverseFrequencies);
     }
 
+    /// <summary>Whether every frequency is a finite number; a scaling that divides by zero gives others.</summary>
+    public bool IsFinite => Array.TrueForAll(_inverseFrequencies, float.IsFinite);
+
     /// <summary>Floats an angle row takes: cosines, then sines.</summary>
     public int AngleWidth => _config.Dimensions;
 
