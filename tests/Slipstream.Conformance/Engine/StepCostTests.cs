@@ -6,7 +6,15 @@ using Slipstream.Tracing;
 
 namespace Slipstream.Conformance.Engine;
 
+/// <summary>Tests that nothing else may run beside: they look at the whole process.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public static class Alone
+{
+    public const string Name = "alone";
+}
+
 /// <summary>What a step may cost: no managed memory, each weight once, each cached row where it lies.</summary>
+[Collection(Alone.Name)]
 public sealed class StepCostTests
 {
     public static TheoryData<string, bool> Configurations { get; } = new()
