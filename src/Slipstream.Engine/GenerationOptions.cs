@@ -58,6 +58,12 @@ public sealed record GenerationOptions
     /// <summary>How that number changes (Hugging Face's <c>num_assistant_tokens_schedule</c>).</summary>
     public AssistantTokensSchedule AssistantTokensSchedule { get; init; } = AssistantTokensSchedule.Heuristic;
 
+    /// <summary>
+    /// A name for requests that continue each other, such as the turns of a conversation: cached rows of the last one stay while memory allows, and the next computes only
+    /// what follows the tokens they share. Never changes the output. Null for a request on its own.
+    /// </summary>
+    public string? Session { get; init; }
+
     /// <summary>Which verifier judges drafts.</summary>
     public VerifierKind Verifier { get; init; } = VerifierKind.Auto;
 }

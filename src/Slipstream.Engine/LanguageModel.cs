@@ -172,6 +172,7 @@ public sealed partial class LanguageModel : IDisposable
             Schedule = ChooseSchedule(options),
             Sink = sink,
             WantsLogits = options.TopLogprobs is not null,
+            Session = options.Session,
         });
         _incoming.Enqueue(sink.Sequence);
         _work.Release();

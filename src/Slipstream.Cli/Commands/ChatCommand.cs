@@ -158,7 +158,7 @@ internal sealed class ChatSession(CliConsole console, LanguageModel model, TimeS
         try
         {
             GenerationPrinter printer = new(console, silent: false);
-            GenerationResult result = await printer.RunAsync(model, Prompt.Chat([.. _messages]), options, answer.Token).ConfigureAwait(false);
+            GenerationResult result = await printer.RunAsync(model, Prompt.Chat([.. _messages]), options with { Session = "chat" }, answer.Token).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
             _messages.Add(new ChatMessage("assistant", result.Text ?? ""));
             _last = (result, new RunFacts(load, printer.FirstToken, model.DrafterName, model.DraftParameters));

@@ -11,6 +11,9 @@ public sealed class CatchUpScheduler : IScheduler
     private readonly KvStore _store;
     private readonly int _maxRows, _maxSequences, _prefillChunk;
     private readonly List<Sequence> _running = [], _waiting = [];
+
+    // Ended sequences whose session may go on: they keep their rows until somebody needs the blocks. Oldest first, one a session.
+    private readonly List<Sequence> _retained = [];
     private readonly Stack<KvTable> _tables = [];
 
     /// <summary>Creates a scheduler.</summary>
@@ -41,8 +44,15 @@ public sealed class CatchUpScheduler : IScheduler
     /// <inheritdoc/>
     public void Remove(Sequence sequence)
     {
-        if (_running.Remove(sequence)) GiveBack(sequence);
-        else _waiting.Remove(sequence);
+        if (_running.Remove(sequence) && sequence.Session is not null && sequence.Finish != FinishReason.Failed)
+        {
+            Forget(sequence.Session);
+            if (_retained.Count == _maxSequences) DropOldest();
+            _retained.Add(sequence);
+            return;
+        }
+        _waiting.Remove(sequence);
+        GiveBack(sequence);
     }
 
     /// <inheritdoc/>
@@ -56,6 +66,7 @@ public sealed class CatchUpScheduler : IScheduler
             int behind = Math.Min(_running.Count - i - 1, rows - 1);
             Sequence sequence = _running[i];
             int count = Math.Min(Math.Min(sequence.Pending, _prefillChunk), rows - behind), needed = sequence.Table!.BlocksFor(count);
+            while (needed > blocks && _retained.Count > 0) blocks += DropOldest();
             while (needed > blocks && _running.Count > i + 1) blocks += Preempt(plan);
             if (needed > blocks)
             {
@@ -77,7 +88,9 @@ public sealed class CatchUpScheduler : IScheduler
         while (plan.Preemptions == 0 && rows > 0 && _waiting.Count > 0 && _running.Count < _maxSequences)
         {
             Sequence sequence = _waiting[0];
-            KvTable table = sequence.Table ??= _tables.TryPop(out KvTable? spare) ? spare : new KvTable(_store);
+            if (sequence.Table is null) blocks += TakeTable(sequence);
+            KvTable table = sequence.Table!;
+            while (table.BlocksFor(sequence.Pending) > blocks && _retained.Count > 0) blocks += DropOldest();
             // Room for all it has yet to compute, not just for the first chunk: else two long prompts would take each other's blocks in turn.
             if (table.BlocksFor(sequence.Pending) > blocks) return;
             int count = Math.Min(Math.Min(sequence.Pending, _prefillChunk), rows), needed = table.BlocksFor(count);
@@ -118,6 +131,41 @@ public sealed class CatchUpScheduler : IScheduler
         _waiting.Insert(0, last);
         plan.Preemptions++;
         return _store.FreeBlocks - before;
+    }
+
+    /// <summary>Gives a sequence the rows its session left, as far as the tokens are the same, or an empty table. Returns the blocks that became free.</summary>
+    private int TakeTable(Sequence sequence)
+    {
+        int index = sequence.Session is null ? -1 : _retained.FindIndex(r => r.Session == sequence.Session);
+        if (index < 0)
+        {
+            sequence.Table = _tables.TryPop(out KvTable? spare) ? spare : new KvTable(_store);
+            return 0;
+        }
+        Sequence before = _retained[index];
+        _retained.RemoveAt(index);
+        (sequence.Table, before.Table) = (before.Table, null);
+        int free = _store.FreeBlocks;
+        // The last token is always computed: its logits begin the answer.
+        sequence.Computed = before.Tokens[..before.Computed].CommonPrefixLength(sequence.Tokens[..^1]);
+        sequence.Table!.Truncate(sequence.Computed);
+        return _store.FreeBlocks - free;
+    }
+
+    private void Forget(string session)
+    {
+        int index = _retained.FindIndex(r => r.Session == session);
+        if (index < 0) return;
+        GiveBack(_retained[index]);
+        _retained.RemoveAt(index);
+    }
+
+    private int DropOldest()
+    {
+        int free = _store.FreeBlocks;
+        GiveBack(_retained[0]);
+        _retained.RemoveAt(0);
+        return _store.FreeBlocks - free;
     }
 
     private void GiveBack(Sequence sequence)

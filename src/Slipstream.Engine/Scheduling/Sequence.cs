@@ -44,6 +44,9 @@ internal sealed record SequenceSettings
 
     /// <summary>Whether the sink wants the raw logits of every generated token.</summary>
     public bool WantsLogits { get; init; }
+
+    /// <summary>Whose rows to go on from and to keep afterwards, or null.</summary>
+    public string? Session { get; init; }
 }
 
 /// <summary>Receives what the loop makes of a sequence; called on the loop's thread.</summary>
@@ -79,6 +82,7 @@ public sealed class Sequence
         Schedule = settings.Schedule;
         Sink = settings.Sink;
         WantsLogits = settings.WantsLogits;
+        Session = settings.Session;
     }
 
     /// <summary>Prompt and generated tokens.</summary>
@@ -116,6 +120,8 @@ public sealed class Sequence
     internal ISequenceSink? Sink { get; }
 
     internal bool WantsLogits { get; }
+
+    internal string? Session { get; }
 
     internal bool IsCancelled => _cancelled;
 
