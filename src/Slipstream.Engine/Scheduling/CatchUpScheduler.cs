@@ -92,7 +92,13 @@ public sealed class CatchUpScheduler : IScheduler
             KvTable table = sequence.Table!;
             while (table.BlocksFor(sequence.Pending) > blocks && _retained.Count > 0) blocks += DropOldest();
             // Room for all it has yet to compute, not just for the first chunk: else two long prompts would take each other's blocks in turn.
-            if (table.BlocksFor(sequence.Pending) > blocks) return;
+            if (table.BlocksFor(sequence.Pending) > blocks)
+            {
+                // A waiting sequence holds no rows: those of its session would be out of reach for the running ones, which may need them to end.
+                GiveBack(sequence);
+                sequence.Computed = 0;
+                return;
+            }
             int count = Math.Min(Math.Min(sequence.Pending, _prefillChunk), rows), needed = table.BlocksFor(count);
             table.Reserve(sequence.Limit);
             _waiting.RemoveAt(0);

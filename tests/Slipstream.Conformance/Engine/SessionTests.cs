@@ -47,6 +47,21 @@ public sealed class SessionTests
             Assert.Equal(alone.Tokens, (await model.GenerateAsync(Prompt.Tokens(prompt), Options(i % 2 == 0 ? $"session {i}" : null))).Tokens);
     }
 
+    [Fact]
+    public async Task A_waiting_turn_does_not_hold_rows_that_running_work_needs()
+    {
+        using LanguageModel model = Load(new Rows(), false, rows: 128);
+        int[] first = [.. Enumerable.Range(3, 40)], running = [.. Enumerable.Range(80, 20)];
+        GenerationResult answer = await model.GenerateAsync(Prompt.Tokens(first), Options("a"));
+        int[] second = [.. first, .. answer.Tokens, .. Enumerable.Range(50, 60)];
+        // The first takes more than half of the cache while it runs; the second does not fit beside it, even with the rows that its session left.
+        Task<GenerationResult> one = model.GenerateAsync(Prompt.Tokens(running), Options(null) with { MaxNewTokens = 90 });
+        Task<GenerationResult> two = model.GenerateAsync(Prompt.Tokens(second), Options("a"));
+        await Task.WhenAll(one, two).WaitAsync(TimeSpan.FromMinutes(2));
+        Assert.Equal((await model.GenerateAsync(Prompt.Tokens(running), Options(null) with { MaxNewTokens = 90 })).Tokens, (await one).Tokens);
+        Assert.Equal((await model.GenerateAsync(Prompt.Tokens(second), Options(null))).Tokens, (await two).Tokens);
+    }
+
     private static GenerationOptions Options(string? session) => new() { MaxNewTokens = 12, IgnoreEndTokens = true, Session = session, Sampling = new SamplingOptions() };
 
     private static LanguageModel Load(Rows observer, bool draft, int rows = 2048) => LanguageModel.Load(Assets.Path("goldens", "models", "qwen3"), new ModelOptions
