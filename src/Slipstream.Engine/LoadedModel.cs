@@ -44,7 +44,7 @@ internal sealed class LoadedModel : IDisposable
         try
         {
             pool = new ComputePool(options.EffectiveThreads);
-            return new LoadedModel(checkpoint, ModelFamilies.Build(checkpoint, new ModelRuntime(pool, options.MaxRows, options.Activations)), pool);
+            return new LoadedModel(checkpoint, ModelFamilies.Build(checkpoint, new ModelRuntime(pool, options.MaxRows, options.Activations) { Kernels = options.Kernels }), pool);
         }
         catch (Exception e)
         {
@@ -80,7 +80,7 @@ internal sealed class LoadedModel : IDisposable
             IModelFamily family = ModelFamilies.For(draft);
             ModelConfig config = family.ReadConfig(draft);
             RequireSameVocabulary(draft, config);
-            ILanguageModel model = family.Build(config, draft, new ModelRuntime(Pool, options.MaxRows, options.Activations));
+            ILanguageModel model = family.Build(config, draft, new ModelRuntime(Pool, options.MaxRows, options.Activations) { Kernels = options.Kernels });
             KvStore store = new(config.KvLayout, checked((int)MemoryPlan.DraftBlocks(Model.Config, config, options)), options.KvBlock);
             return new ModelDrafter(model, store, options.MaxBatch, options.MaxAssistantTokens, draft.Weights.Tensors.Values.Sum(t => t.Elements), draft);
         }

@@ -16,6 +16,9 @@ public sealed record ModelOptions
     /// <summary>How activations enter matrix products.</summary>
     public ActivationPrecision Activations { get; init; } = ActivationPrecision.Auto;
 
+    /// <summary>Where the machine code of the matrix kernels comes from.</summary>
+    public KernelTier Kernels { get; init; } = KernelTier.Auto;
+
     /// <summary>Rows in a block of the cache.</summary>
     public int KvBlock { get; init; } = 32;
 
@@ -55,6 +58,7 @@ public sealed record ModelOptions
         Check(PrefillChunk is >= 1 and <= 65536, "prefill-chunk", PrefillChunk, "1 to 65536");
         Check(MaxBatch is >= 1 and <= 1024, "max-batch", MaxBatch, "1 to 1024");
         if (!Enum.IsDefined(Activations)) throw new SlipstreamException($"activations is {(int)Activations}; it must be auto, f32 or int8.");
+        _ = EmittedKernels.Use(Kernels);
         Check(MaxAssistantTokens is >= 1 and <= 256, "the most draft tokens", MaxAssistantTokens, "1 to 256");
     }
 

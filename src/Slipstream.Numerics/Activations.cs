@@ -17,13 +17,15 @@ public sealed unsafe class Activations : IDisposable
 
     /// <summary>Reserves room for <paramref name="maxRows"/> rows of at most <paramref name="maxWidth"/> floats.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A size is under 1, or the room would exceed 2³¹ − 1 floats.</exception>
-    public Activations(int maxRows, int maxWidth, ActivationPrecision precision)
+    /// <exception cref="SlipstreamException">Emitted kernels are asked for and cannot run here.</exception>
+    public Activations(int maxRows, int maxWidth, ActivationPrecision precision, KernelTier kernels = KernelTier.Auto)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxRows, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maxWidth, 1);
         long floats = maxRows * ((long)maxWidth + 63);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(floats, int.MaxValue, nameof(maxRows));
         Precision = precision;
+        UsesEmitted = EmittedKernels.Use(kernels);
         _maxRows = maxRows;
         _maxWidth = maxWidth;
         _rows = new NativeBuffer<float>((long)maxRows * PadFloats(maxWidth));
@@ -31,6 +33,9 @@ public sealed unsafe class Activations : IDisposable
 
     /// <summary>The precision products use.</summary>
     public ActivationPrecision Precision { get; }
+
+    /// <summary>Whether products may take emitted kernels, where there is one for the weights' format.</summary>
+    internal bool UsesEmitted { get; }
 
     /// <summary>Rows in use.</summary>
     public int Rows => _count;

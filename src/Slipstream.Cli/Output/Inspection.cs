@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using Slipstream.Cli.Commands;
 using Slipstream.Models;
+using Slipstream.Numerics;
 using Spectre.Console;
 
 namespace Slipstream.Cli.Output;
@@ -35,6 +36,10 @@ internal sealed record Inspection(InspectedModel Target, InspectedModel? Draft, 
         writer.WriteNumber("runtime_bytes", Plan.Runtime);
         writer.WriteNumber("total_bytes", Plan.Total);
         writer.WriteEndObject();
+        writer.WriteStartObject("emitted_kernels");
+        writer.WriteBoolean("available", EmittedKernels.IsAvailable);
+        writer.WriteString("unavailable_reason", EmittedKernels.UnavailableReason);
+        writer.WriteEndObject();
         writer.WriteStartArray("tensors");
         foreach (TensorInfo tensor in Target.Tensors)
         {
@@ -61,6 +66,7 @@ internal sealed record Inspection(InspectedModel Target, InspectedModel? Draft, 
         Row("shape", $"{c.Layers} layers, width {c.HiddenSize}, feed forward {c.IntermediateSize}, {c.Heads} heads over {c.KvHeads} of {c.HeadSize}");
         Row("vocabulary", $"{c.VocabularySize} tokens, context {c.ContextLength}, {(Target.HasTokenizer ? "with a tokenizer" : "no tokenizer")}");
         Row("formats", string.Join(", ", Target.Formats.Select(format => $"{format.Format} {Size(format.Bytes)} in {format.Tensors} tensors")));
+        Row("kernels", EmittedKernels.UnavailableReason is { } reason ? $"intrinsics ({reason})" : "emitted where a format has them");
         if (Draft is not null) Row("draft", FormattableString.Invariant($"{Draft.Path}: {Count(Draft.Parameters)} parameters, a ratio of {Ratio(Target, Draft):0.0}"));
         console.Write(summary);
         Table memory = new Table().Border(TableBorder.Rounded).Title("Memory plan").AddColumn("What").AddColumn(new TableColumn("Size").RightAligned());

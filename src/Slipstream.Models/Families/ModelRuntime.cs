@@ -6,4 +6,8 @@ namespace Slipstream.Models;
 /// <param name="Pool">Its threads; may be shared with other models that run at other times.</param>
 /// <param name="MaxRows">The most rows of one forward pass.</param>
 /// <param name="Precision">How activations enter matrix products.</param>
-public sealed record ModelRuntime(ComputePool Pool, int MaxRows = 512, ActivationPrecision Precision = ActivationPrecision.Auto);
+public sealed record ModelRuntime(ComputePool Pool, int MaxRows = 512, ActivationPrecision Precision = ActivationPrecision.Auto)
+{
+    /// <summary>Where the machine code of the matrix kernels comes from.</summary>
+    public KernelTier Kernels { get; init; } = KernelTier.Auto;
+}

@@ -19,7 +19,7 @@ internal sealed class DecoderModel : ILanguageModel
         Config = config;
         _weights = weights;
         (_embedding, _positions, _layers, _norm, _head, _rotary) = (embedding, positions, layers, norm, head, rotary);
-        _workspace = new Workspace(config, runtime.Pool, runtime.MaxRows, rotary?.AngleWidth ?? 0, runtime.Precision);
+        _workspace = new Workspace(config, runtime.Pool, runtime.MaxRows, rotary?.AngleWidth ?? 0, runtime.Precision, runtime.Kernels);
     }
 
     public ModelConfig Config { get; }

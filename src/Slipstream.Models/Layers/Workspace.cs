@@ -9,12 +9,12 @@ internal sealed class Workspace : IDisposable
     private readonly NativeBuffer<float> _hidden, _branch, _query, _key, _value, _gate, _up, _angles;
     private readonly ModelConfig _config;
 
-    public Workspace(ModelConfig config, ComputePool pool, int maxRows, int angleWidth, ActivationPrecision precision)
+    public Workspace(ModelConfig config, ComputePool pool, int maxRows, int angleWidth, ActivationPrecision precision, KernelTier kernels = KernelTier.Auto)
     {
         _config = config;
         Pool = pool;
         MaxRows = maxRows;
-        Activations = new Activations(maxRows, Math.Max(Math.Max(config.HiddenSize, config.IntermediateSize), config.Heads * config.HeadSize), precision);
+        Activations = new Activations(maxRows, Math.Max(Math.Max(config.HiddenSize, config.IntermediateSize), config.Heads * config.HeadSize), precision, kernels);
         _hidden = new NativeBuffer<float>((long)maxRows * config.HiddenSize);
         _branch = new NativeBuffer<float>((long)maxRows * config.HiddenSize);
         _query = new NativeBuffer<float>((long)maxRows * config.Heads * config.HeadSize);

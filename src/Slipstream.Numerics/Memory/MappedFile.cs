@@ -48,7 +48,7 @@ public sealed unsafe class MappedFile : IDisposable
         get
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            return new ByteRegion(_pointer, Length);
+            return new ByteRegion(_pointer, Length, isFile: true);
         }
     }
 

@@ -3,10 +3,12 @@ using System.Runtime.InteropServices;
 namespace Slipstream.Numerics;
 
 /// <summary>Zeroed native memory of <typeparamref name="T"/>, aligned to 64 bytes, freed on disposal; it never burdens the collector.</summary>
+/// <remarks>Buffers of 4 MiB and more ask for huge pages where the system has them.</remarks>
 public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
 {
     private const int Alignment = 64;
     private readonly void* _allocation;
+    private readonly nuint _mapped;
     private T* _pointer;
 
     /// <summary>Allocates <paramref name="length"/> zeroed elements.</summary>
@@ -17,6 +19,12 @@ public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
         Length = length;
         nuint bytes = checked((nuint)Math.Max(1, length) * (nuint)sizeof(T));
         // SAFETY: freed exactly once, in Release. Zeroed allocation leaves untouched pages unmapped, so an unused cache costs nothing.
+        if (bytes >= SystemMemory.HugeThreshold && (_pointer = (T*)SystemMemory.AllocateHuge(bytes, out _mapped)) is not null)
+        {
+            _allocation = _pointer;
+            return;
+        }
+        _mapped = 0;
         _allocation = NativeMemory.AllocZeroed(bytes + Alignment);
         _pointer = (T*)(((nuint)_allocation + (Alignment - 1)) & ~(nuint)(Alignment - 1));
     }
@@ -56,7 +64,8 @@ public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
     private void Release()
     {
         if (_pointer is null) return;
-        NativeMemory.Free(_allocation);
+        if (_mapped != 0) SystemMemory.FreeHuge(_allocation, _mapped);
+        else NativeMemory.Free(_allocation);
         _pointer = null;
     }
 }
