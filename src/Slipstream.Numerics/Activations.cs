@@ -11,8 +11,8 @@ public sealed unsafe class Activations : IDisposable
     private readonly NativeBuffer<float> _rows;
     private readonly int _maxRows, _maxWidth;
     private NativeBuffer<byte>? _scratch;
-    private QuantizedRows? _quantized;
-    private bool _isQuantized;
+    private readonly QuantizedRows _quantized = new(exact: false), _exact = new(exact: true);
+    private bool _isQuantized, _isExact;
     private int _count, _width;
 
     /// <summary>Reserves room for <paramref name="maxRows"/> rows of at most <paramref name="maxWidth"/> floats.</summary>
@@ -54,7 +54,7 @@ public sealed unsafe class Activations : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(width, _maxWidth);
         _count = rows;
         _width = width;
-        _isQuantized = false;
+        _isQuantized = _isExact = false;
         int stride = PadFloats(width);
         if (stride != width)
             for (int row = 0; row < rows; row++)
@@ -73,12 +73,15 @@ public sealed unsafe class Activations : IDisposable
     internal static int PadFloats(int width) => (width + 15) & ~15;
 
     /// <summary>The 8-bit form of the current set, made now if no product has asked for it before; the width must be a multiple of 32.</summary>
-    internal QuantizedRows Quantized(ComputePool pool)
+    /// <param name="pool">The threads to use.</param>
+    /// <param name="exact">Whether every row becomes two, its codes and what they leave over.</param>
+    internal QuantizedRows Quantized(ComputePool pool, bool exact)
     {
-        _quantized ??= new QuantizedRows(_maxRows, _maxWidth);
-        if (!_isQuantized) _quantized.Quantize(Values, pool);
-        _isQuantized = true;
-        return _quantized;
+        QuantizedRows rows = exact ? _exact : _quantized;
+        ref bool isMade = ref exact ? ref _isExact : ref _isQuantized;
+        if (!isMade) rows.Quantize(Values, _maxRows, pool);
+        isMade = true;
+        return rows;
     }
 
     /// <summary>Working memory for one product: <paramref name="bytes"/> for each of <paramref name="workers"/>. It grows to what the largest product needs and stays.</summary>
@@ -98,6 +101,7 @@ public sealed unsafe class Activations : IDisposable
     {
         _rows.Dispose();
         _scratch?.Dispose();
-        _quantized?.Dispose();
+        _quantized.Dispose();
+        _exact.Dispose();
     }
 }

@@ -25,6 +25,7 @@ public class LinearBenchmarks
     [GlobalSetup]
     public void Setup()
     {
+        _pool = new ComputePool(Environment.ProcessorCount);
         WeightFormat format = WeightFormats.Get(Format);
         Random random = new(1);
         float[] values = new float[Wide * Width];
@@ -35,9 +36,8 @@ public class LinearBenchmarks
             NativeBuffer<byte> weights = new(bytes);
             format.Encode!(values, weights.Span(0, bytes));
             _weights.Add(weights);
-            _linears.Add(Linear.Create(Format, weights.Region, Wide, Width));
+            _linears.Add(Linear.Pack(Format, weights.Region, Wide, Width, _pool));
         }
-        _pool = new ComputePool(Environment.ProcessorCount);
         _rows = new Activations(Rows, Width, ActivationPrecision.Auto);
         _output = new NativeBuffer<float>((long)Rows * Wide);
     }

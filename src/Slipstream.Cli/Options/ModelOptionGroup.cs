@@ -16,7 +16,7 @@ internal sealed class ModelOptionGroup
     public ModelOptionGroup(Command command)
     {
         _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file.");
-        _activations = new(command, "--activations", new ChoiceValue<ActivationPrecision>(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8)),
+        _activations = new(command, "--activations", new ChoiceValue<ActivationPrecision>(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8), ("int16", ActivationPrecision.Int16)),
             "How activations enter matrix products (default auto: int8 for block formats).");
         _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("intrinsics", KernelTier.Intrinsics)),
             "Matrix kernels: assembled at run time for the newest instructions, or compiled ones only (default auto: emitted where they can run).");

@@ -9,7 +9,9 @@ internal sealed class DecoderBuilder(ModelConfig config, TensorNames names, Weig
     {
         Rotary? rotary = config.Rotary is { } settings ? new Rotary(settings) : null;
         if (rotary is { IsFinite: false }) throw new SlipstreamException($"'{weights.Path}': the rotary frequencies are not finite numbers; the rope settings of the configuration are damaged.");
-        Linear embedding = weights.Linear(TensorNames.Weight(names.Embedding), config.VocabularySize, config.HiddenSize);
+        Linear embedding = config.TiedHead
+            ? weights.Linear(TensorNames.Weight(names.Embedding), config.VocabularySize, config.HiddenSize)
+            : weights.Rows(TensorNames.Weight(names.Embedding), config.VocabularySize, config.HiddenSize);
         Linear head = config.TiedHead ? embedding : weights.Linear(TensorNames.Weight(names.Head), config.VocabularySize, config.HiddenSize);
         float[]? positions = rotary is null && names.Positions is { } table
             ? weights.Table(TensorNames.Weight(table), config.ContextLength, config.HiddenSize)

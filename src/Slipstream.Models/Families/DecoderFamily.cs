@@ -24,7 +24,7 @@ public abstract class DecoderFamily : IModelFamily
     /// <inheritdoc/>
     public ILanguageModel Build(ModelConfig config, Checkpoint checkpoint, ModelRuntime runtime)
     {
-        WeightScope weights = new(checkpoint.Weights);
+        WeightScope weights = new(checkpoint.Weights, runtime);
         try
         {
             return new DecoderBuilder(config, TensorNamesOf(checkpoint), weights).Build(runtime);

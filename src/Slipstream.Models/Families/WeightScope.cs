@@ -8,9 +8,12 @@ public sealed class WeightScope : IDisposable
     private readonly ITensorSource _source;
     private readonly Dictionary<string, Linear> _linears = [];
     private readonly Dictionary<string, float[]> _vectors = [];
+    private readonly ModelRuntime? _runtime;
 
     /// <summary>Opens the scope over a source, which must outlive it.</summary>
-    public WeightScope(ITensorSource source) => _source = source;
+    /// <param name="source">The tensors.</param>
+    /// <param name="runtime">What the model will run on: matrices are packed for its products. Null leaves them as they lie.</param>
+    public WeightScope(ITensorSource source, ModelRuntime? runtime = null) => (_source, _runtime) = (source, runtime);
 
     /// <summary>The source, for messages.</summary>
     internal string Path => _source.Path;
@@ -27,7 +30,15 @@ public sealed class WeightScope : IDisposable
     {
         if (_linears.TryGetValue(name, out Linear? known)) return known;
         TensorInfo tensor = Require(name, outFeatures, inFeatures);
-        return _linears[name] = Numerics.Linear.Create(tensor.Format, Data(tensor), outFeatures, inFeatures);
+        return _linears[name] = Layer(tensor.Format, Data(tensor), outFeatures, inFeatures);
+    }
+
+    /// <summary>A matrix of which only rows are read, <c>[rows, columns]</c>, such as an embedding that is not the head too.</summary>
+    /// <exception cref="SlipstreamException">The tensor is missing, of another shape or in a format that cannot be read.</exception>
+    public Linear Rows(string name, int rows, int columns)
+    {
+        TensorInfo tensor = Require(name, rows, columns);
+        return _linears[name] = Numerics.Linear.Create(tensor.Format, Data(tensor), rows, columns);
     }
 
     /// <summary>Rows <paramref name="firstRow"/> to <paramref name="firstRow"/> + <paramref name="rows"/> of a matrix of <paramref name="allRows"/> rows, as fused QKV tensors hold them.</summary>
@@ -36,7 +47,7 @@ public sealed class WeightScope : IDisposable
     {
         TensorInfo tensor = Require(name, allRows, inFeatures);
         long rowBytes = tensor.Bytes / allRows;
-        return _linears[$"{name}[{firstRow}..{firstRow + rows}]"] = Numerics.Linear.Create(tensor.Format, Data(tensor).Slice(firstRow * rowBytes, rows * rowBytes), rows, inFeatures);
+        return _linears[$"{name}[{firstRow}..{firstRow + rows}]"] = Layer(tensor.Format, Data(tensor).Slice(firstRow * rowBytes, rows * rowBytes), rows, inFeatures);
     }
 
     /// <summary>
@@ -115,6 +126,12 @@ public sealed class WeightScope : IDisposable
     public void Dispose()
     {
         foreach (Linear linear in _linears.Values) linear.Dispose();
+    }
+
+    private Linear Layer(string format, ByteRegion data, int outFeatures, int inFeatures)
+    {
+        if (_runtime is null || _runtime.Precision == ActivationPrecision.F32) return Numerics.Linear.Create(format, data, outFeatures, inFeatures);
+        return Numerics.Linear.Pack(format, data, outFeatures, inFeatures, _runtime.Pool);
     }
 
     private TensorInfo Require(string name, params ReadOnlySpan<long> shape)

@@ -9,6 +9,7 @@ internal sealed class Attention
     private readonly ModelConfig _config;
     private readonly int _layer, _window;
     private readonly Dense _query, _key, _value, _output;
+    private readonly LinearGroup _projections;
     private readonly Norm? _queryNorm, _keyNorm;
     private readonly Rotary? _rotary;
     private readonly float _scale;
@@ -19,6 +20,7 @@ internal sealed class Attention
         _layer = layer;
         _window = config.Window(layer);
         (_query, _key, _value, _output) = (query, key, value, output);
+        _projections = new LinearGroup(query.Weight, key.Weight, value.Weight);
         (_queryNorm, _keyNorm, _rotary) = (queryNorm, keyNorm, rotary);
         _scale = 1f / MathF.Sqrt(config.HeadSize);
     }
@@ -34,9 +36,10 @@ internal sealed class Attention
         int rows = x.Rows;
         Matrix q = workspace.Query(rows), k = workspace.Key(rows), v = workspace.Value(rows);
         // What errs here goes through the exponential of the softmax and stays in the cache for every later token (ADR 1).
-        _query.Multiply(x, q, pool, exact: true);
-        _key.Multiply(x, k, pool, exact: true);
-        _value.Multiply(x, v, pool, exact: true);
+        _projections.Multiply(x, q, k, v, pool, exact: true);
+        _query.AddBiasTo(q);
+        _key.AddBiasTo(k);
+        _value.AddBiasTo(v);
         StoreJob store = new() { Owner = this, Q = q, K = k, V = v, Angles = workspace.Angles(rows), Batch = batch };
         pool.For(ref store, rows);
         KvStore cache = batch.Tables[0].Store;

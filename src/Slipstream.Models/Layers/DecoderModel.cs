@@ -60,7 +60,7 @@ internal sealed class DecoderModel : ILanguageModel
         Matrix last = _workspace.Activations.Begin(batch.OutputRows.Length, Config.HiddenSize);
         for (int i = 0; i < last.Rows; i++) _norm.Apply(hidden[batch.OutputRows[i]], last[i]);
         for (int i = 0; i < outputs.Hidden.Rows; i++) last[i].CopyTo(outputs.Hidden[i]);
-        _head.Multiply(_workspace.Activations, outputs.Logits, _workspace.Pool);
+        _head.Multiply(_workspace.Activations, outputs.Logits, _workspace.Pool, exact: true);
     }
 
     public string? FindInvalidWeight() => _weights.FindInvalid();

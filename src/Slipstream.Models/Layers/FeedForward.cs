@@ -15,13 +15,16 @@ internal abstract class FeedForward
 /// <summary><c>down(silu(gate(x)) · up(x))</c> (Shazeer, arXiv:2002.05202), or with a GELU gate.</summary>
 internal sealed class GatedFeedForward(Dense gate, Dense up, Dense down, ActivationKind activation) : FeedForward
 {
+    private readonly LinearGroup _gateAndUp = new(gate.Weight, up.Weight);
+
     public override void Run(Workspace workspace, Matrix output)
     {
         Activations x = workspace.Activations;
         int rows = x.Rows;
         Matrix gates = workspace.Gate(rows), ups = workspace.Up(rows);
-        gate.Multiply(x, gates, workspace.Pool);
-        up.Multiply(x, ups, workspace.Pool);
+        _gateAndUp.Multiply(x, gates, ups, default, workspace.Pool);
+        gate.AddBiasTo(gates);
+        up.AddBiasTo(ups);
         Job job = new() { Gate = gates, Up = ups, Y = x.Begin(rows, gate.OutFeatures), Activation = activation };
         workspace.Pool.For(ref job, rows);
         down.Multiply(x, output, workspace.Pool);

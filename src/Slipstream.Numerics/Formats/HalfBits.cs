@@ -11,6 +11,9 @@ namespace Slipstream.Numerics;
 /// </remarks>
 internal static class HalfBits
 {
+    /// <summary>The sign bit of a half.</summary>
+    public const ushort Sign = 0x8000;
+
     // A half's exponent bias is 15, a single's 127; the fields move by 13 bits.
     private const uint Rebias = (127 - 15) << 23;
     private const uint SmallestNormalBits = (127 - 14) << 23;

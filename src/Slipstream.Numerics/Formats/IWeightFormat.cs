@@ -31,7 +31,7 @@ public interface IEncodableFormat : IWeightFormat
 /// A format whose weights are <c>scale[g] · (code − Zero) + offset[g]</c> for every group g of <see cref="GroupLength"/> weights, with integer codes:
 /// what integer kernels need.
 /// </summary>
-public interface IIntegerFormat : IWeightFormat
+internal interface IIntegerFormat : IWeightFormat
 {
     /// <summary>Weights that share a scale: 16 or 32.</summary>
     static abstract int GroupLength { get; }
@@ -44,6 +44,23 @@ public interface IIntegerFormat : IWeightFormat
 
     /// <summary>Whether groups have an offset; where they have none, <c>offsets</c> is not written.</summary>
     static abstract bool HasOffsets { get; }
+
+    /// <summary>Bits of a code in the low plane of the packed layout: 2, 4 or 8; see <see cref="Kernels.PackedLayout"/>.</summary>
+    static abstract int LowBits { get; }
+
+    /// <summary>Bits of a code above those, in a plane of their own: 0, 1 or 2.</summary>
+    static virtual int HighBits => 0;
+
+    /// <summary>
+    /// The scales of one block as they are stored, so that a packed layout can keep them in as few bytes: where the block is one group, the scale is <paramref name="d"/> and the offset
+    /// <paramref name="m"/>; where it has several, group g has the scale <c>d · scales[g]</c> and the offset <c>m · minima[g]</c>, rounded once.
+    /// </summary>
+    /// <param name="block"><c>[BlockBytes]</c>.</param>
+    /// <param name="d">The bits of a half.</param>
+    /// <param name="m">The bits of a half; zero where <see cref="HasOffsets"/> is false.</param>
+    /// <param name="scales"><c>[BlockLength / GroupLength]</c>; not written where the block is one group.</param>
+    /// <param name="minima">The same; not written where <see cref="HasOffsets"/> is false.</param>
+    static abstract void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima);
 
     /// <summary>Splits whole blocks into codes, scales and offsets. Allocates nothing.</summary>
     /// <param name="blocks"><c>[n · BlockBytes]</c>.</param>

@@ -24,6 +24,15 @@ internal readonly struct Q2_K : IIntegerFormat
 
     public static void Decode(ReadOnlySpan<byte> blocks, Span<float> destination) => BlockCodec.Decode<Q2_K>(blocks, destination);
 
+    public static int LowBits => 2;
+
+    public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
+    {
+        d = BinaryPrimitives.ReadUInt16LittleEndian(block[80..]);
+        m = (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(block[82..]) ^ HalfBits.Sign); // Minima are subtracted.
+        for (int g = 0; g < 16; g++) (scales[g], minima[g]) = ((sbyte)(block[g] & 0x0F), (sbyte)(block[g] >> 4));
+    }
+
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its 256 codes, its 16 scales and its 16 offsets only.

@@ -24,6 +24,19 @@ internal readonly struct Q4_K : IIntegerFormat
 
     public static void Decode(ReadOnlySpan<byte> blocks, Span<float> destination) => BlockCodec.Decode<Q4_K>(blocks, destination);
 
+    public static int LowBits => 4;
+
+    public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
+    {
+        d = BinaryPrimitives.ReadUInt16LittleEndian(block);
+        m = (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(block[2..]) ^ HalfBits.Sign); // Minima are subtracted.
+        for (int g = 0; g < 8; g++)
+        {
+            (int scale, int minimum) = KQuantScales.SixBitPair(block.Slice(4, 12), g);
+            (scales[g], minima[g]) = ((sbyte)scale, (sbyte)minimum);
+        }
+    }
+
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its 256 codes, its 8 scales and its 8 offsets only.

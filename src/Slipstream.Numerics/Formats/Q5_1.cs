@@ -24,6 +24,16 @@ internal readonly struct Q5_1 : IEncodableFormat, IIntegerFormat
 
     public static void Decode(ReadOnlySpan<byte> blocks, Span<float> destination) => BlockCodec.Decode<Q5_1>(blocks, destination);
 
+    public static int LowBits => 4;
+
+    public static int HighBits => 1;
+
+    public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
+    {
+        d = BinaryPrimitives.ReadUInt16LittleEndian(block);
+        m = BinaryPrimitives.ReadUInt16LittleEndian(block[2..]);
+    }
+
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its codes, its scale and its offset only.

@@ -24,6 +24,17 @@ internal readonly struct Q6_K : IIntegerFormat
 
     public static void Decode(ReadOnlySpan<byte> blocks, Span<float> destination) => BlockCodec.Decode<Q6_K>(blocks, destination);
 
+    public static int LowBits => 4;
+
+    public static int HighBits => 2;
+
+    public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
+    {
+        d = BinaryPrimitives.ReadUInt16LittleEndian(block[208..]);
+        m = 0;
+        for (int g = 0; g < 16; g++) scales[g] = (sbyte)block[192 + g];
+    }
+
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its 256 codes and its 16 scales only.

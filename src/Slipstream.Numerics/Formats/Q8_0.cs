@@ -22,6 +22,14 @@ internal readonly struct Q8_0 : IEncodableFormat, IIntegerFormat
 
     public static void Decode(ReadOnlySpan<byte> blocks, Span<float> destination) => BlockCodec.Decode<Q8_0>(blocks, destination);
 
+    public static int LowBits => 8;
+
+    public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
+    {
+        d = BinaryPrimitives.ReadUInt16LittleEndian(block);
+        m = 0;
+    }
+
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its codes and its scale only.

@@ -42,15 +42,6 @@ internal static class Lanes
         for (int i = 0; i < live; i++) y[i] = sums.GetElement(i);
     }
 
-    /// <summary>Writes the first <paramref name="live"/> of two sums.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static unsafe void StorePair(Vector64<float> sums, int live, float* y)
-    {
-        // SAFETY: the caller's y holds `live` floats.
-        if (live == 2) sums.Store(y);
-        else y[0] = sums.ToScalar();
-    }
-
     /// <summary>The definition, one addition at a time.</summary>
     internal static float Reference(ReadOnlySpan<float> lanes)
     {

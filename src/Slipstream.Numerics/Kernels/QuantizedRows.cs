@@ -1,145 +1,184 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Slipstream.Numerics.Kernels;
 
-/// <summary>Rows of activations as 8-bit integers in groups of 8, laid out for <see cref="IntegerTile"/>.</summary>
+/// <summary>Rows of activations as 8-bit integers in groups of 16, four rows together, laid out for packed products.</summary>
 /// <remarks>
-/// A record serves 128 activations (four blocks of 32; those after the end of the row are all zeros) and is 320 bytes: 64 codes, the first halves of the four blocks;
-/// 64 codes, the second halves; the sums of each four codes as 16 ints for the first halves and 16 for the second; the scale of each such sum as 16 floats.
-/// A group is what one partial sum of a product takes from a block: the activations 4 i .. 4 i + 3 and 16 + 4 i .. 16 + 4 i + 3, i = 0 .. 3. So a scale a group costs a product nothing.
-/// Codes are <c>round(x · (127 / max|x|))</c>, ties to even, and the scale is <c>max|x| / 127</c>. A group whose largest magnitude is under 1e-30 is zero;
+/// A record serves 32 activations of 4 rows: codes <c>[row][32]</c>; scales <c>[half][row]</c>; minus the sum of the codes <c>[half][row]</c>; and, as floats, <c>scale · Σ codes</c> of both
+/// halves together <c>[row]</c>, then of each <c>[half][row]</c>. A half is a group of 16. Rows that a tile of 4 lacks hold anything.
+/// Codes are <c>round(x · (127 / max|x|))</c>, ties to even, and the scale is <c>max|x| · (1 / 127)</c>. A group whose largest magnitude is under 1e-30 is zero;
 /// a group that is not finite has the scale NaN, so that its products are NaN too.
+/// In the exact form a row becomes two: its codes, and what they leave over, quantised in the same way. The sum of their products has an error under 2⁻¹⁵ of the largest activation of a group.
 /// </remarks>
 internal sealed unsafe class QuantizedRows : IDisposable
 {
-    /// <summary>Bytes of a record, and where its parts begin; each second half is 64 bytes after the first.</summary>
-    public const int RecordBytes = 320, SumsAt = 128, ScalesAt = 256;
+    /// <summary>Rows in a tile, activations in a record, and activations in a group, which shares a scale.</summary>
+    public const int TileRows = 4, RecordLength = 32, Group = 16;
 
-    /// <summary>Activations in a record, in a block (the widths that can be quantised are whole blocks) and in a group, which shares a scale.</summary>
-    public const int RecordLength = 128, Block = 32, Group = 8;
+    /// <summary>Where the parts of a record begin; each row's part of scales and sums is 4 bytes, and its second half 16 bytes on.</summary>
+    public const int ScalesAt = 128, MinusSumsAt = 160, TermsAt = 192, HalfTermsAt = 208, RecordBytes = 240;
 
     private const float Smallest = 1e-30f, Largest = 127f;
-    private readonly NativeBuffer<byte> _records;
-    private readonly NativeBuffer<float> _sums32, _sums16;
+    private readonly bool _exact;
+    private NativeBuffer<byte>? _records;
 
-    public QuantizedRows(int maxRows, int maxWidth)
+    /// <summary>Makes room on first use.</summary>
+    /// <param name="exact">Whether a row becomes two.</param>
+    public QuantizedRows(bool exact) => _exact = exact;
+
+    /// <summary>The first tile; tiles are <see cref="TileBytes"/> apart.</summary>
+    public byte* Pointer => _records!.Pointer;
+
+    /// <summary>Rows of the current set, as products see them: twice the activations' in the exact form.</summary>
+    public int Rows { get; private set; }
+
+    /// <summary>Bytes of a tile of <paramref name="width"/> activations a row.</summary>
+    public static nint TileBytes(int width) => (nint)(width / RecordLength) * RecordBytes;
+
+    /// <summary>Bytes reserved.</summary>
+    public long Bytes => _records?.Bytes ?? 0;
+
+    /// <summary>Quantises every row of <paramref name="x"/>, a multiple of 32 wide.</summary>
+    /// <param name="x">The rows.</param>
+    /// <param name="capacity">Rows of that width to make room for.</param>
+    /// <param name="pool">The threads to use.</param>
+    public void Quantize(Matrix x, int capacity, ComputePool pool)
     {
-        _records = new NativeBuffer<byte>((long)maxRows * Records(maxWidth) * RecordBytes);
-        _sums32 = new NativeBuffer<float>((long)maxRows * SumStride(Records(maxWidth) * RecordLength, 32));
-        _sums16 = new NativeBuffer<float>((long)maxRows * SumStride(Records(maxWidth) * RecordLength, 16));
-    }
-
-    /// <summary>The first record; rows are <see cref="Records"/> apart.</summary>
-    public byte* Pointer => _records.Pointer;
-
-    /// <summary>Records in a row of <paramref name="width"/>.</summary>
-    public static int Records(int width) => (width + RecordLength - 1) / RecordLength;
-
-    /// <summary><c>scale · Σ codes</c> of every group of <paramref name="groupLength"/> (16 or 32), with zeros up to a multiple of 16; rows are <see cref="SumStride"/> apart.</summary>
-    public float* Sums(int groupLength) => groupLength == 32 ? _sums32.Pointer : _sums16.Pointer;
-
-    /// <summary>Floats between rows of <see cref="Sums"/>.</summary>
-    public static int SumStride(int width, int groupLength) => Activations.PadFloats(width / groupLength);
-
-    /// <summary>Quantises every row of <paramref name="x"/>.</summary>
-    public void Quantize(Matrix x, ComputePool pool)
-    {
-        // SAFETY: the native memory of the activations does not move; pinning makes the span a pointer.
+        int each = _exact ? 2 : 1;
+        long needed = (capacity * (long)each + TileRows - 1) / TileRows * TileBytes(x.Columns);
+        if (_records is null || _records.Length < needed)
+        {
+            _records?.Dispose();
+            _records = new NativeBuffer<byte>(needed);
+        }
+        Rows = each * x.Rows;
+        // SAFETY: the native memory of the activations does not move; pinning makes the span a pointer. The records hold the rows asked for.
         fixed (float* source = x.Data)
         {
-            Job job = new() { Rows = this, X = source, XStride = x.Stride, Width = x.Columns };
-            pool.For(ref job, x.Rows);
+            Job job = new() { Records = _records.Pointer, X = source, XStride = x.Stride, Width = x.Columns, Rows = x.Rows, Exact = _exact };
+            int perTile = TileRows / each;
+            pool.For(ref job, (x.Rows + perTile - 1) / perTile);
         }
     }
 
-    public void Dispose()
-    {
-        _records.Dispose();
-        _sums32.Dispose();
-        _sums16.Dispose();
-    }
+    public void Dispose() => _records?.Dispose();
 
-    /// <summary>The definition of the codes of one block and the scales of its four groups.</summary>
-    internal static void Reference(ReadOnlySpan<float> block, Span<int> codes, Span<float> scales)
+    /// <summary>The definition of the codes of one group and their scale.</summary>
+    internal static float Reference(ReadOnlySpan<float> group, Span<int> codes)
     {
         codes.Clear();
-        for (int group = 0; group < Block / Group; group++)
-        {
-            float max = 0;
-            for (int k = 4 * group; k < 4 * group + 4; k++) max = MathF.Max(max, MathF.Max(MathF.Abs(block[k]), MathF.Abs(block[k + 16])));
-            scales[group] = max < Smallest ? 0 : float.IsFinite(max) ? max / Largest : float.NaN;
-            if (max < Smallest || !float.IsFinite(max)) continue;
-            for (int k = 4 * group; k < 4 * group + 4; k++)
-            {
-                codes[k] = (int)MathF.Round(block[k] * (Largest / max));
-                codes[k + 16] = (int)MathF.Round(block[k + 16] * (Largest / max));
-            }
-        }
+        float max = 0;
+        foreach (float value in group) max = MathF.Max(max, MathF.Abs(value));
+        if (max < Smallest) return 0;
+        if (!float.IsFinite(max)) return float.NaN;
+        for (int i = 0; i < group.Length; i++) codes[i] = (int)MathF.Round(group[i] * (Largest / max));
+        return max * (1 / Largest);
     }
-
-    /// <summary><c>Σ scale · code</c> of half a block, from its four sums of four codes.</summary>
-    internal static float Sum(float* scales, int* sums) => scales[0] * sums[0] + scales[1] * sums[1] + (scales[2] * sums[2] + scales[3] * sums[3]);
 
     private struct Job : IRangeJob
     {
-        public QuantizedRows Rows;
+        public byte* Records;
         public float* X;
         public nint XStride;
-        public int Width;
+        public int Width, Rows;
+        public bool Exact;
 
         public readonly void Execute(int from, int to, int worker)
         {
-            int records = Records(Width), stride32 = SumStride(Width, 32), stride16 = SumStride(Width, 16);
-            for (int row = from; row < to; row++)
-                QuantizeRow(X + row * XStride, Width, Rows.Pointer + (nint)row * records * RecordBytes, records,
-                    Rows.Sums(32) + (nint)row * stride32, stride32, Rows.Sums(16) + (nint)row * stride16, stride16);
+            int perTile = Exact ? TileRows / 2 : TileRows;
+            for (int tile = from; tile < to; tile++)
+                for (int row = tile * perTile; row < Math.Min(Rows, (tile + 1) * perTile); row++)
+                    if (Exact) QuantizeTwice(X + row * XStride, Width, Records + tile * TileBytes(Width), 2 * (row - tile * perTile));
+                    else QuantizeRow(X + row * XStride, Width, Records + tile * TileBytes(Width), row - tile * perTile);
         }
     }
 
-    // SAFETY: x holds `width` floats, a multiple of 32; the other pointers are to rows of the strides that Records and SumStride give for that width.
-    private static void QuantizeRow(float* x, int width, byte* record, int records, float* sums32, int stride32, float* sums16, int stride16)
+    // SAFETY: (all below) x holds `width` floats, a multiple of 32; the tile has that many records and the row is one of its four.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void QuantizeRow(float* x, int width, byte* record, int row)
     {
-        new Span<float>(sums32, stride32).Clear();
-        new Span<float>(sums16, stride16).Clear();
-        new Span<byte>(record, records * RecordBytes).Clear();
-        int groups = width / Block;
-        Vector512<byte> ones = Vector512.Create((byte)1);
-        for (int r = 0; r < records; r++, record += RecordBytes)
+        for (int at = 0; at < width; at += RecordLength, record += RecordBytes)
         {
-            float* scales = (float*)(record + ScalesAt);
-            int* first = (int*)(record + SumsAt), second = first + Lanes.Count;
-            int inside = Math.Min(4, groups - 4 * r);
-            for (int g = 0; g < inside; g++) QuantizeBlock(x + r * RecordLength + g * Block, (sbyte*)record + 16 * g, scales + 4 * g);
-            IntegerTile.Dot(ones, Vector512.Load((sbyte*)record), 1).Store(first);
-            IntegerTile.Dot(ones, Vector512.Load((sbyte*)record + 64), 1).Store(second);
-            for (int g = 0; g < inside; g++)
-            {
-                float a = Sum(scales + 4 * g, first + 4 * g), b = Sum(scales + 4 * g, second + 4 * g);
-                sums32[4 * r + g] = a + b;
-                sums16[2 * (4 * r + g)] = a;
-                sums16[2 * (4 * r + g) + 1] = b;
-            }
+            float first = Quantize(Vector512.Load(x + at), record, row, 0).Term;
+            float second = Quantize(Vector512.Load(x + at + Group), record, row, 1).Term;
+            ((float*)(record + TermsAt))[row] = first + second;
         }
     }
 
-    // SAFETY: x holds 32 floats; codes has room for 16 here and 16 more 64 bytes on, scales for 4. The record was zeros before.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void QuantizeBlock(float* x, sbyte* codes, float* scales)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void QuantizeTwice(float* x, int width, byte* record, int row)
     {
-        Vector512<float> low = Vector512.Load(x), high = Vector512.Load(x + 16);
-        Vector512<float> max = Vector512.Max(Vector512.Abs(low), Vector512.Abs(high)); // Max hands a NaN on.
-        max = Vector512.Max(max, Vector512.Shuffle(max, Vector512.Create(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)));
-        max = Vector512.Max(max, Vector512.Shuffle(max, Vector512.Create(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)));
-        Vector512<float> large = Vector512.GreaterThanOrEqual(max, Vector512.Create(Smallest)), finite = Vector512.LessThan(max, Vector512.Create(float.PositiveInfinity));
-        Vector512<float> valid = large & finite, inverse = Vector512.Create(Largest) / max;
-        Vector512<int> a = Vector512.ConvertToInt32(Vector512.Round(low * inverse) & valid), b = Vector512.ConvertToInt32(Vector512.Round(high * inverse) & valid);
-        Vector512<short> words = Vector512.Narrow(a, b);
-        Vector256<sbyte> bytes = Vector256.Narrow(words.GetLower(), words.GetUpper());
-        bytes.GetLower().Store(codes);
-        bytes.GetUpper().Store(codes + 64);
-        Vector512<float> small = Vector512.LessThan(max, Vector512.Create(Smallest));
-        Vector512<float> scale = Vector512.ConditionalSelect(valid, max / Largest, Vector512.ConditionalSelect(small, Vector512<float>.Zero, Vector512.Create(float.NaN)));
-        Vector128.Create(scale[0], scale[4], scale[8], scale[12]).Store(scales);
+        for (int at = 0; at < width; at += RecordLength, record += RecordBytes)
+        {
+            float first = 0, second = 0;
+            for (int half = 0; half < 2; half++)
+            {
+                Vector512<float> values = Vector512.Load(x + at + half * Group);
+                Quantized coarse = Quantize(values, record, row, half);
+                Vector512<float> rest = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(coarse.Codes), Vector512.Create(-coarse.Scale), values);
+                float fine = Quantize(rest, record, row + 1, half).Term;
+                (first, second) = half == 0 ? (coarse.Term, fine) : (first + coarse.Term, second + fine);
+            }
+            ((float*)(record + TermsAt))[row] = first;
+            ((float*)(record + TermsAt))[row + 1] = second;
+        }
+    }
+
+    private struct Quantized
+    {
+        public Vector512<int> Codes;
+        public float Scale, Term;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Quantized Quantize(Vector512<float> x, byte* record, int row, int half)
+    {
+        Vector512<float> magnitude = Vector512.Abs(x);
+        Vector256<float> eight = Vector256.Max(magnitude.GetLower(), magnitude.GetUpper()); // Max hands a NaN on.
+        Vector128<float> four = Vector128.Max(eight.GetLower(), eight.GetUpper());
+        four = Vector128.Max(four, Vector128.Shuffle(four, Vector128.Create(2, 3, 0, 1)));
+        four = Vector128.Max(four, Vector128.Shuffle(four, Vector128.Create(1, 0, 3, 2)));
+        float max = four.ToScalar();
+        Quantized result = default;
+        if (max >= Smallest && max < float.PositiveInfinity)
+        {
+            result.Codes = ToNearest(x * Vector512.Create(Largest / max));
+            result.Scale = max * (1 / Largest);
+        }
+        else if (!(max < Smallest)) result.Scale = float.NaN;
+        Vector128<sbyte> codes = Narrow(result.Codes);
+        codes.Store((sbyte*)record + RecordLength * row + Group * half);
+        int sum = Sum(codes);
+        result.Term = result.Scale * sum;
+        ((float*)(record + ScalesAt))[TileRows * half + row] = result.Scale;
+        ((int*)(record + MinusSumsAt))[TileRows * half + row] = -sum;
+        ((float*)(record + HalfTermsAt))[TileRows * half + row] = result.Term;
+        return result;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<int> ToNearest(Vector512<float> x)
+        => Avx512F.IsSupported ? Avx512F.ConvertToVector512Int32(x) : Vector512.ConvertToInt32(Vector512.Round(x));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<sbyte> Narrow(Vector512<int> codes)
+    {
+        if (Avx512F.IsSupported) return Avx512F.ConvertToVector128SByte(codes);
+        Vector256<short> words = Vector256.Narrow(codes.GetLower(), codes.GetUpper());
+        return Vector128.Narrow(words.GetLower(), words.GetUpper());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int Sum(Vector128<sbyte> codes)
+    {
+        if (Sse2.IsSupported)
+        {
+            // The distances from zero of the codes, moved up by 128 to be unsigned, in two sums.
+            Vector128<long> sums = Sse2.SumAbsoluteDifferences(codes.AsByte() ^ Vector128.Create((byte)0x80), Vector128<byte>.Zero).AsInt64();
+            return (int)(sums.ToScalar() + Sse2.UnpackHigh(sums, sums).ToScalar()) - 128 * Group;
+        }
+        return Vector128.Sum(Vector128.WidenLower(codes) + Vector128.WidenUpper(codes));
     }
 }

@@ -11,7 +11,9 @@ public sealed class ProductAllocationTests
     {
         using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(64, 96, new Random(1));
         using NativeBuffer<float> dense = new(64 * 96);
-        Linear[] layers = [Linear.CreateInteger<TestFormat<Bits5Offset>>(data.Region, 64, 96), Linear.Create("F32", dense.Region, 64, 96)];
+        using ComputePool packing = new(1);
+        using Linear packed = Linear.Pack<TestFormat<Bits5Offset>>(data.Region, 64, 96, packing);
+        Linear[] layers = [packed, Linear.Create<TestFormat<Bits5Offset>>(data.Region, 64, 96), Linear.Create("F32", dense.Region, 64, 96)];
         foreach (int threads in new[] { 1, 3 })
         {
             using ComputePool pool = new(threads);
@@ -44,8 +46,8 @@ public sealed class ProductAllocationTests
     public void Products_allocate_nothing_on_the_pools_threads()
     {
         using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(64, 96, new Random(1));
-        Linear layer = Linear.CreateInteger<TestFormat<Bits5Offset>>(data.Region, 64, 96);
         using ComputePool pool = new(3);
+        using Linear layer = Linear.Pack<TestFormat<Bits5Offset>>(data.Region, 64, 96, pool), floats = Linear.Create<TestFormat<Bits5Offset>>(data.Region, 64, 96);
         using Activations x = new(7, 96, ActivationPrecision.Int8), asFloats = new(7, 96, ActivationPrecision.F32);
         float[] y = new float[7 * 64], visits = new float[3];
         long[] before = new long[3], after = new long[3];
@@ -59,7 +61,7 @@ public sealed class ProductAllocationTests
             x.Begin(7, 96).Data.Fill(round);
             asFloats.Begin(7, 96).Data.Fill(round);
             layer.Multiply(x, new Matrix(y, 7, 64), pool);
-            layer.Multiply(asFloats, new Matrix(y, 7, 64), pool);
+            floats.Multiply(asFloats, new Matrix(y, 7, 64), pool);
         }
         Observe last = new(after, visits);
         for (int i = 0; i < 20; i++) pool.For(ref last, 64);

@@ -5,9 +5,12 @@ using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Tests.Kernels;
 
-public sealed class IntegerProductTests
+public sealed class PackedProductTests
 {
     public static TheoryData<int> Widths => [32, 64, 96, 128, 160, 576];
+
+    [Theory, MemberData(nameof(Widths))]
+    public void Three_bits_in_groups_of_16(int width) => Check<TestFormat<Bits3Group16>>(TestFormat<Bits3Group16>.Random(64, width, new Random(8)), width);
 
     [Theory, MemberData(nameof(Widths))]
     public void Four_bits(int width) => Check<TestFormat<Bits4>>(TestFormat<Bits4>.Random(64, width, new Random(1)), width);
@@ -41,31 +44,28 @@ public sealed class IntegerProductTests
             }
             Vector512<byte> c = Vector512.Create(codes);
             Vector512<sbyte> v = Vector512.Create(x);
-            Vector512<int> expected = IntegerTile.DotPortable(c, v);
+            Vector512<int> expected = IntegerDot.DotPortable(c, v);
             Assert.Equal(Enumerable.Range(0, 4).Sum(i => codes[60 + i] * x[60 + i]), expected[15]);
-            Assert.Equal(expected, max == 255 ? IntegerTile.Dot(c, v, 255) : IntegerTile.Dot(c, v, 129));
-            if (Avx512BW.IsSupported)
-                Assert.Equal(expected - 128 * IntegerTile.DotPortable(Vector512.Create((byte)1), v), IntegerTile.DotLess128(c, v));
+            Assert.Equal(expected, max == 255 ? IntegerDot.Dot(c, v, 255) : IntegerDot.Dot(c, v, 129));
             if (Avx2.IsSupported)
-                Assert.Equal(expected.GetLower(), IntegerTile.DotAvx2(c.GetLower(), v.GetLower(), max));
+                Assert.Equal(expected.GetLower(), IntegerDot.DotAvx2(c.GetLower(), v.GetLower(), max));
         }
     }
 
     [Fact]
-    public void Codes_and_scales_of_a_block()
+    public void Codes_and_scales_of_a_group()
     {
-        float[] block = new float[32], scales = new float[4];
-        (block[0], block[1], block[2], block[16]) = (-254, 1, 3, 127); // 0.5, 1.5 and 63.5 round to even; 16 belongs to the group of 0
-        (block[4], block[21]) = (0.5f, -1);
-        block[8] = 1e-31f; // too small to divide by
-        block[29] = float.NaN;
-        int[] codes = new int[32];
-        QuantizedRows.Reference(block, codes, scales);
-        Assert.Equal([-127, 0, 2, 0, 64, -127], [.. codes[..5], codes[21]]);
-        Assert.Equal(64, codes[16]);
-        Assert.Equal([2f, 1 / 127f, 0, float.NaN], scales);
-        Assert.Equal(0, codes[8]);
-        Assert.Equal(0, codes[29]);
+        float[] group = new float[16];
+        int[] codes = new int[16];
+        (group[0], group[1], group[2], group[15]) = (-254, 1, 3, 127); // 0.5, 1.5 and 63.5 round to even
+        Assert.Equal(2f, QuantizedRows.Reference(group, codes));
+        Assert.Equal([-127, 0, 2, 64], [.. codes[..3], codes[15]]);
+        group.AsSpan().Fill(1e-31f); // too small to divide by
+        Assert.Equal(0f, QuantizedRows.Reference(group, codes));
+        Assert.All(codes, c => Assert.Equal(0, c));
+        group[5] = float.NaN;
+        Assert.Equal(float.NaN, QuantizedRows.Reference(group, codes));
+        Assert.All(codes, c => Assert.Equal(0, c));
     }
 
     [Theory]
@@ -75,8 +75,8 @@ public sealed class IntegerProductTests
     public void What_is_not_finite_shows_in_the_product(float bad)
     {
         using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(4, 64, new Random(1));
-        Linear linear = Linear.CreateInteger<TestFormat<Bits5Offset>>(data.Region, 4, 64);
         using ComputePool pool = new(1);
+        using Linear linear = Linear.Pack<TestFormat<Bits5Offset>>(data.Region, 4, 64, pool);
         using Activations x = new(2, 64, ActivationPrecision.Int8);
         Matrix set = x.Begin(2, 64);
         set.Data.Clear();
@@ -91,8 +91,8 @@ public sealed class IntegerProductTests
     public void Tiny_activations_are_zero_and_a_new_set_forgets_the_old_one()
     {
         using NativeBuffer<byte> data = TestFormat<Bits8>.Random(4, 64, new Random(1));
-        Linear linear = Linear.CreateInteger<TestFormat<Bits8>>(data.Region, 4, 64);
         using ComputePool pool = new(1);
+        using Linear linear = Linear.Pack<TestFormat<Bits8>>(data.Region, 4, 64, pool);
         using Activations x = new(1, 64, ActivationPrecision.Auto);
         float[] y = new float[4];
         x.Begin(1, 64)[0].Fill(1);
@@ -109,8 +109,8 @@ public sealed class IntegerProductTests
         const int Width = 576;
         using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(64, Width, new Random(9));
         using NativeBuffer<float> source = Products.RandomFloats(Width, 10);
-        Linear linear = Linear.CreateInteger<TestFormat<Bits5Offset>>(data.Region, 64, Width);
         using ComputePool pool = new(1);
+        using Linear linear = Linear.Pack<TestFormat<Bits5Offset>>(data.Region, 64, Width, pool);
         using Activations x = new(1, Width, ActivationPrecision.Int8);
         source.Span(0, Width).CopyTo(x.Begin(1, Width)[0]);
         float[] y = new float[64], row = new float[Width];
@@ -128,18 +128,63 @@ public sealed class IntegerProductTests
         }
     }
 
+    [Fact]
+    public void Exact_products_are_nearly_those_of_floats()
+    {
+        const int Width = 576, Rows = 11;
+        using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(37, Width, new Random(9));
+        using NativeBuffer<float> source = Products.RandomFloats(Rows * Width, 10);
+        using ComputePool pool = new(2);
+        using Linear linear = Linear.Pack<TestFormat<Bits5Offset>>(data.Region, 37, Width, pool);
+        float[] alone = new float[37], all = new float[Rows * 37], row = new float[Width];
+        foreach (KernelTier tier in Tiers)
+        {
+            using Activations x = new(Rows, Width, ActivationPrecision.Int8, tier);
+            for (int m = 0; m < Rows; m++) source.Span(m * Width, Width).CopyTo(m == 0 ? x.Begin(Rows, Width)[0] : x.Values[m]);
+            linear.Multiply(x, new Matrix(all, Rows, 37), pool, exact: true);
+            for (int m = 0; m < Rows; m++)
+            {
+                source.Span(m * Width, Width).CopyTo(x.Begin(1, Width)[0]);
+                linear.Multiply(x, new Matrix(alone, 1, 37), pool, exact: true);
+                Assert.Equal(alone, all[(m * 37)..((m + 1) * 37)]);
+                for (int n = 0; n < 37; n++)
+                {
+                    linear.ReadRow(n, row);
+                    double exact = 0, bound = 0;
+                    for (int i = 0; i < Width; i++)
+                    {
+                        exact += (double)row[i] * source.Span(m * Width + i, 1)[0];
+                        bound += Math.Abs(row[i]) / 32768; // Half a step of half a step, and the rounding of the sums.
+                    }
+                    Assert.InRange(alone[n], exact - bound, exact + bound);
+                }
+            }
+        }
+    }
+
+    /// <summary>The tiers that can run here.</summary>
+    internal static IEnumerable<KernelTier> Tiers => EmittedKernels.IsAvailable ? [KernelTier.Intrinsics, KernelTier.Emitted] : [KernelTier.Intrinsics];
+
     private static void Check<TFormat>(NativeBuffer<byte> data, int width) where TFormat : IIntegerFormat
     {
         using (data)
         {
             long rowBytes = data.Length / 64;
+            float[] decoded = new float[width], packed = new float[width];
             foreach (int outFeatures in Products.OutFeatures)
             {
-                Linear linear = Linear.CreateInteger<TFormat>(data.Region.Slice(0, rowBytes * outFeatures), outFeatures, width);
-                Products.Check(linear, ActivationPrecision.Auto, (row, x) => IntegerTile.Reference<TFormat>(data.Span(row * rowBytes, (int)rowBytes), x));
+                using ComputePool pool = new(2);
+                using Linear linear = Linear.Pack<TFormat>(data.Region.Slice(0, rowBytes * outFeatures), outFeatures, width, pool);
+                foreach (KernelTier tier in Tiers)
+                    Products.Check(linear, ActivationPrecision.Int8, (row, x) => PackedTile.Reference<TFormat>(data.Span(row * rowBytes, (int)rowBytes), x), tier);
+                for (int row = 0; row < outFeatures; row++)
+                {
+                    TFormat.Decode(data.Span(row * rowBytes, (int)rowBytes), decoded);
+                    linear.ReadRow(row, packed);
+                    Assert.Equal(decoded, packed);
+                }
             }
-            float[] decoded = new float[width];
-            Linear asFloats = Linear.CreateInteger<TFormat>(data.Region, 64, width);
+            Linear asFloats = Linear.Create<TFormat>(data.Region, 64, width);
             Products.Check(asFloats, ActivationPrecision.F32, (row, x) =>
             {
                 asFloats.ReadRow(row, decoded);
@@ -159,7 +204,7 @@ public sealed class FormatProductTests
 
     private sealed class Check : IFormatVisitor<bool>
     {
-        private const int Width = 512, OutFeatures = 9;
+        private const int Width = 512, OutFeatures = 73;
 
         public bool Visit<TFormat>() where TFormat : struct, IWeightFormat
         {
@@ -185,8 +230,17 @@ public sealed class FormatProductTests
                 TFormat.Unpack(data.Span(n * rowBytes, rowBytes), codes, scales, offsets);
                 Assert.True(codes.Max() <= TFormat.MaxCode);
             }
-            Linear linear = Linear.Create(TFormat.Name, data.Region, OutFeatures, Width);
-            Products.Check(linear, ActivationPrecision.Auto, (n, x) => IntegerTile.Reference<TFormat>(data.Span(n * rowBytes, rowBytes), x));
+            using ComputePool pool = new(1);
+            using Linear linear = Linear.Pack(TFormat.Name, data.Region, OutFeatures, Width, pool);
+            float[] decoded = new float[Width], row = new float[Width];
+            for (int n = 0; n < OutFeatures; n++)
+            {
+                TFormat.Decode(data.Span(n * rowBytes, rowBytes), decoded);
+                linear.ReadRow(n, row);
+                Assert.Equal(decoded, row);
+            }
+            foreach (KernelTier tier in PackedProductTests.Tiers)
+                Products.Check(linear, ActivationPrecision.Auto, (n, x) => PackedTile.Reference<TFormat>(data.Span(n * rowBytes, rowBytes), x), tier);
             return true;
         }
 

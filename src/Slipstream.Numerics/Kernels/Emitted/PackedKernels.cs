@@ -1,0 +1,247 @@
+using System.Collections.Concurrent;
+using System.Numerics;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Slipstream.Numerics.Kernels.Emitted;
+
+/// <summary>The emitted kernels of one packed layout: products by 512-bit <c>vpdpbusd</c>, in the element order of <see cref="PackedTile"/> and with its bits.</summary>
+internal sealed unsafe class PackedKernels
+{
+    /// <summary>Groups of sixteen weight rows that a kernel takes at most.</summary>
+    public const int MaxGroups = 4;
+
+    private static readonly ConcurrentDictionary<PackedLayout, PackedKernels> s_all = [];
+    private readonly EmittedKernel<PackedCall>[,] _kernels = new EmittedKernel<PackedCall>[QuantizedRows.TileRows, MaxGroups];
+
+    private PackedKernels(PackedLayout layout)
+    {
+        for (int r = 1; r <= QuantizedRows.TileRows; r++)
+            for (int g = 1; g <= MaxGroups; g++)
+            {
+                int rows = r, groups = g;
+                _kernels[r - 1, g - 1] = new EmittedKernel<PackedCall>($"packed {rows} x {groups}", c => new PackedKernelEmitter(c, layout, rows, groups).Emit());
+            }
+    }
+
+    /// <summary>The kernels of a layout.</summary>
+    public static PackedKernels Of(PackedLayout layout) => s_all.GetOrAdd(layout, static l => new PackedKernels(l));
+
+    /// <summary>
+    /// Groups that go together for a number of rows of activations: as many as registers allow. One load of activations then serves them all, and each is a stream of its own from memory.
+    /// </summary>
+    public static int GroupsTogether(int rows) => rows <= 2 ? 4 : 2;
+
+    /// <summary>The kernel for some rows of a tile by some groups, which lie <see cref="PackedCall.GroupStride"/> apart; assembled at its first use. At most 8 results of 16 fit the registers.</summary>
+    // SAFETY: callers pass calls whose pointers hold what PackedCall says, for these rows and groups, on processors with AVX512-VNNI.
+    public delegate* unmanaged<PackedCall*, void> Entry(int rows, int groups) => _kernels[rows - 1, groups - 1].Entry;
+}
+
+/// <summary>Writes one kernel: some rows of activations by some groups of sixteen weight rows.</summary>
+internal sealed class PackedKernelEmitter
+{
+    private const byte AOrBAndC = 0xF8;
+
+    // How far ahead of its use memory is asked for; a stream a group.
+    private const int Ahead = 1024;
+
+    private readonly Assembler c;
+    private readonly PackedLayout _layout;
+    private readonly int _rows, _groups, _zeroShift;
+    private readonly bool _wide;
+    private readonly AssemblerRegisterZMM[] _sums, _integers, _terms, _codes;
+    private readonly AssemblerRegisterZMM _x4, _high, _lowMask, _highMask;
+    private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _x = rax, _stride = r8, _stride3 = r9, _blocks = r10, _inner = r11;
+
+    public PackedKernelEmitter(Assembler assembler, PackedLayout layout, int rows, int groups)
+    {
+        c = assembler;
+        (_layout, _rows, _groups) = (layout, rows, groups);
+        _zeroShift = layout.Zero == 0 ? 0 : BitOperations.Log2((uint)layout.Zero);
+        _wide = layout.GroupLength == PackedLayout.PlaneLength;
+        int next = 0, count = rows * groups;
+        AssemblerRegisterZMM[] Take(int n) => [.. Enumerable.Range(0, n).Select(_ => new AssemblerRegisterZMM(Register.ZMM0 + next++))];
+        _sums = Take(count);
+        _integers = Take(count);
+        _terms = Take(_wide ? count : 0);
+        _codes = Take(Math.Max(3, groups));
+        AssemblerRegisterZMM[] rest = Take(4);
+        (_x4, _high, _lowMask, _highMask) = (rest[0], rest[1], rest[2], rest[3]);
+    }
+
+    public void Emit()
+    {
+        Label blocks = c.CreateLabel(), planes = c.CreateLabel();
+        c.mov(_block, Argument(nameof(PackedCall.Weights)));
+        c.mov(_x, Argument(nameof(PackedCall.Activations)));
+        c.mov(_blocks, Argument(nameof(PackedCall.Blocks)));
+        if (_groups > 1) c.mov(_stride, Argument(nameof(PackedCall.GroupStride)));
+        if (_groups > 3) c.lea(_stride3, __[_stride + _stride * 2]);
+        foreach (AssemblerRegisterZMM sum in _sums) c.vpxord(sum, sum, sum);
+        if (_layout.LowBits < 8) Broadcast(_lowMask, (1 << _layout.LowBits) - 1);
+        if (_layout.HighBits > 0) Broadcast(_highMask, ((1 << _layout.HighBits) - 1) << _layout.LowBits);
+        c.Label(ref blocks);
+        if (_layout.Groups > 1)
+        {
+            c.lea(_planes, __[_block + _layout.PlanesAt]);
+            c.lea(_bytes, __[_block + _layout.ScaleBytesAt]);
+            c.mov(_inner, _layout.BlockLength / PackedLayout.PlaneLength);
+            c.Label(ref planes);
+            Plane(_planes, 0);
+            c.add(_planes, _layout.PlaneBytes);
+            c.add(_bytes, PackedLayout.Rows * (PackedLayout.PlaneLength / _layout.GroupLength));
+            c.add(_x, QuantizedRows.RecordBytes);
+            c.dec(_inner);
+            c.jnz(planes);
+        }
+        else
+        {
+            Plane(_block, _layout.PlanesAt);
+            c.add(_x, QuantizedRows.RecordBytes);
+        }
+        c.add(_block, _layout.BlockBytes);
+        c.dec(_blocks);
+        c.jnz(blocks);
+        c.mov(rbx, Argument(nameof(PackedCall.Results)));
+        for (int i = 0; i < _sums.Length; i++) c.vmovups(__zmmword_ptr[rbx + 64 * i], _sums[i]); // [group][row], as the registers are.
+    }
+
+    /// <summary>32 columns, whose planes begin at a register and a displacement.</summary>
+    private void Plane(AssemblerRegister64 planes, int at)
+    {
+        for (int g = 0; g < _groups; g++)
+            for (int line = 0; line < _layout.PlaneBytes; line += 64) c.prefetcht0(__byte_ptr[Group(planes, g) + (at + Ahead + line)]);
+        for (int half = 0; half < 2; half++)
+        {
+            Start(half);
+            for (int step = 0; step < 4; step++)
+            {
+                for (int g = 0; g < _groups; g++) Codes(_codes[g], g, planes, at, half, step);
+                for (int row = 0; row < _rows; row++)
+                {
+                    int activations = QuantizedRows.RecordLength * row + 16 * half + 4 * step;
+                    if (_groups == 1) c.vpdpbusd(_integers[row], _codes[0], __dword_bcst[_x + activations]);
+                    else
+                    {
+                        // One load for all groups: two loads a cycle are what bounds such a kernel first.
+                        c.vpbroadcastd(_x4, __dword_ptr[_x + activations]);
+                        for (int g = 0; g < _groups; g++) c.vpdpbusd(_integers[g * _rows + row], _codes[g], _x4);
+                    }
+                }
+            }
+            foreach (AssemblerRegisterZMM integer in _integers) c.vcvtdq2ps(integer, integer);
+            for (int g = 0; g < _groups; g++)
+                if (_wide) Finish32(g, half);
+                else Finish16(g, half);
+        }
+    }
+
+    /// <summary>Integers begin at what the code for zero takes off.</summary>
+    private void Start(int half)
+    {
+        for (int row = 0; row < _rows; row++)
+            for (int g = 0; g < _groups; g++)
+            {
+                AssemblerRegisterZMM integer = _integers[g * _rows + row];
+                if (_layout.Zero == 0) c.vpxord(integer, integer, integer);
+                else if (g > 0) c.vmovdqa64(integer, _integers[row]);
+                else c.vpslld(integer, __dword_bcst[_x + (QuantizedRows.MinusSumsAt + Half(half, row))], (byte)_zeroShift);
+            }
+    }
+
+    private void Codes(AssemblerRegisterZMM code, int g, AssemblerRegister64 planes, int at, int half, int step)
+    {
+        AssemblerMemoryOperand Vector(int index) => __zmmword_ptr[Group(planes, g) + (at + 64 * index)];
+        switch (_layout.LowBits)
+        {
+            case 8:
+                c.vmovdqu64(code, Vector(4 * half + step));
+                return;
+            case 4 when half == 0:
+                c.vpandd(code, _lowMask, Vector(step));
+                break;
+            case 4:
+                c.vpsrlw(code, Vector(step), 4);
+                c.vpandd(code, code, _lowMask);
+                break;
+            default:
+                if (step == 0) c.vpandd(code, _lowMask, Vector(half));
+                else
+                {
+                    c.vpsrlw(code, Vector(half), (byte)(2 * step));
+                    c.vpandd(code, code, _lowMask);
+                }
+                break;
+        }
+        if (_layout.HighBits == 0) return;
+        int left = _layout.LowBits - (_layout.HighBits == 2 ? 2 * step : 4 * half + step);
+        AssemblerMemoryOperand high = Vector(_layout.LowBits + (_layout.HighBits == 2 ? half : 0));
+        if (left > 0) c.vpsllw(_high, high, (byte)left);
+        else if (left < 0) c.vpsrlw(_high, high, (byte)-left);
+        if (left != 0) c.vpternlogd(code, _high, _highMask, AOrBAndC);
+        else c.vpternlogd(code, _highMask, high, AOrBAndC);
+    }
+
+    private void Finish32(int g, int half)
+    {
+        for (int row = 0; row < _rows; row++)
+        {
+            int i = g * _rows + row;
+            AssemblerMemoryOperand scale = __dword_bcst[_x + (QuantizedRows.ScalesAt + Half(half, row))];
+            if (half == 0) c.vmulps(_terms[i], _integers[i], scale);
+            else c.vfmadd231ps(_terms[i], _integers[i], scale);
+        }
+        if (half == 0) return;
+        LoadScales(g, 0);
+        for (int row = 0; row < _rows; row++) c.vfmadd231ps(_sums[g * _rows + row], _terms[g * _rows + row], _codes[0]);
+        if (!_layout.HasOffsets) return;
+        for (int row = 0; row < _rows; row++) c.vfmadd231ps(_sums[g * _rows + row], _codes[1], __dword_bcst[_x + (QuantizedRows.TermsAt + 4 * row)]);
+    }
+
+    private void Finish16(int g, int half)
+    {
+        LoadScales(g, half);
+        for (int row = 0; row < _rows; row++)
+        {
+            int i = g * _rows + row;
+            c.vmulps(_integers[i], _integers[i], __dword_bcst[_x + (QuantizedRows.ScalesAt + Half(half, row))]);
+            c.vfmadd231ps(_sums[i], _integers[i], _codes[0]);
+        }
+        if (!_layout.HasOffsets) return;
+        for (int row = 0; row < _rows; row++) c.vfmadd231ps(_sums[g * _rows + row], _codes[1], __dword_bcst[_x + (QuantizedRows.HalfTermsAt + Half(half, row))]);
+    }
+
+    /// <summary>Scales and offsets of a group of columns, in the first two registers of codes, which are free then.</summary>
+    private void LoadScales(int g, int half)
+    {
+        (AssemblerRegisterZMM scale, AssemblerRegisterZMM offset, AssemblerRegisterZMM number) = (_codes[0], _codes[1], _codes[2]);
+        c.vcvtph2ps(scale, __ymmword_ptr[Group(_block, g)]);
+        if (_layout.HasOffsets) c.vcvtph2ps(offset, __ymmword_ptr[Group(_block, g) + PackedLayout.OffsetsAt]);
+        if (_layout.Groups == 1) return;
+        c.vpmovsxbd(number, __xmmword_ptr[Group(_bytes, g) + PackedLayout.Rows * half]);
+        c.vcvtdq2ps(number, number);
+        c.vmulps(scale, scale, number);
+        if (!_layout.HasOffsets) return;
+        c.vpmovsxbd(number, __xmmword_ptr[Group(_bytes, g) + (_layout.MinimaAt - _layout.ScaleBytesAt + PackedLayout.Rows * half)]);
+        c.vcvtdq2ps(number, number);
+        c.vmulps(offset, offset, number);
+    }
+
+    private static int Half(int half, int row) => 4 * (QuantizedRows.TileRows * half + row);
+
+    private AssemblerMemoryOperand Group(AssemblerRegister64 start, int g) => g switch
+    {
+        0 => __[start],
+        1 => __[start + _stride],
+        2 => __[start + _stride * 2],
+        _ => __[start + _stride3],
+    };
+
+    private void Broadcast(AssemblerRegisterZMM register, int value)
+    {
+        c.mov(ebx, 0x01010101 * value);
+        c.vpbroadcastd(register, ebx);
+    }
+
+    private static AssemblerMemoryOperand Argument(string field) => __qword_ptr[rcx + (int)System.Runtime.InteropServices.Marshal.OffsetOf<PackedCall>(field)];
+}

@@ -1,0 +1,50 @@
+using Slipstream.Numerics.Kernels;
+
+namespace Slipstream.Numerics;
+
+/// <summary>Two or three layers that multiply the same activations, such as queries, keys and values, or gate and up: in one parallel job where their formats allow.</summary>
+/// <remarks>The layers stay their owners'. Results are those of one layer at a time, bit for bit.</remarks>
+public sealed class LinearGroup
+{
+    private readonly Linear[] _layers;
+    private readonly PackedLayers? _packed;
+
+    /// <summary>Groups layers.</summary>
+    /// <exception cref="ArgumentException">There are not two or three, or their input widths differ.</exception>
+    public LinearGroup(params Linear[] layers)
+    {
+        ArgumentNullException.ThrowIfNull(layers);
+        if (layers.Length is not (2 or 3)) throw new ArgumentException($"A group is two or three layers, not {layers.Length}.", nameof(layers));
+        foreach (Linear layer in layers)
+            if (layer.InFeatures != layers[0].InFeatures) throw new ArgumentException($"Layers of {layers[0].InFeatures} and {layer.InFeatures} inputs cannot share activations.", nameof(layers));
+        _layers = layers;
+        if (layers[0] is PackedLinear first && layers[1] is PackedLinear second)
+        {
+            if (layers.Length == 2) _packed = new PackedLayers(first, second);
+            else if (layers[2] is PackedLinear third) _packed = new PackedLayers(first, second, third);
+        }
+    }
+
+    /// <summary>Multiplies every row of <paramref name="x"/> by each layer.</summary>
+    /// <param name="x"><c>[rows, InFeatures]</c>.</param>
+    /// <param name="first">The first layer's result, <c>[rows, OutFeatures]</c>, overwritten.</param>
+    /// <param name="second">The second layer's.</param>
+    /// <param name="third">The third layer's; empty for a group of two.</param>
+    /// <param name="pool">The threads to use.</param>
+    /// <param name="exact">As for <see cref="Linear.Multiply"/>.</param>
+    /// <exception cref="ArgumentException">The shapes do not fit.</exception>
+    public void Multiply(Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, bool exact = false)
+    {
+        if (_packed is { } packed)
+        {
+            packed.First.CheckShapes(x, first);
+            packed.Second!.CheckShapes(x, second);
+            packed.Third?.CheckShapes(x, third);
+            PackedProduct.Run(packed, x, first, second, third, pool, exact);
+            return;
+        }
+        _layers[0].Multiply(x, first, pool, exact);
+        _layers[1].Multiply(x, second, pool, exact);
+        if (_layers.Length == 3) _layers[2].Multiply(x, third, pool, exact);
+    }
+}
