@@ -97,14 +97,18 @@ public abstract class Linear : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(outFeatures, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(inFeatures, 1);
         ArgumentNullException.ThrowIfNull(pool);
-        return WeightFormats.Accept(format, new Packing(data, outFeatures, inFeatures, pool));
+        return Pack(format, data, outFeatures, inFeatures, pool, null);
     }
 
+    /// <summary>As <see cref="Pack(string, ByteRegion, int, int, ComputePool)"/>, into memory of an arena that must outlive the layer.</summary>
+    internal static Linear Pack(string format, ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena)
+        => WeightFormats.Accept(format, new Packing(data, outFeatures, inFeatures, pool, arena));
+
     /// <inheritdoc cref="Pack(string, ByteRegion, int, int, ComputePool)"/>
-    internal static Linear Pack<TFormat>(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool) where TFormat : IIntegerFormat
+    internal static Linear Pack<TFormat>(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena = null) where TFormat : IIntegerFormat
     {
         CheckEncoding<TFormat>(data, outFeatures, inFeatures);
-        return PackedLinear.Create<TFormat>(data, outFeatures, inFeatures, pool);
+        return PackedLinear.Create<TFormat>(data, outFeatures, inFeatures, pool, arena);
     }
 
     /// <summary>A layer over 32-bit floats, which it owns and frees when disposed.</summary>
@@ -153,10 +157,10 @@ public abstract class Linear : IDisposable
         public Linear VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat => Create<TFormat>(data, outFeatures, inFeatures);
     }
 
-    private sealed class Packing(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool) : IFormatVisitor<Linear>
+    private sealed class Packing(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena) : IFormatVisitor<Linear>
     {
         public Linear Visit<TFormat>() where TFormat : struct, IWeightFormat => Create<TFormat>(data, outFeatures, inFeatures);
 
-        public Linear VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat => Pack<TFormat>(data, outFeatures, inFeatures, pool);
+        public Linear VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat => Pack<TFormat>(data, outFeatures, inFeatures, pool, arena);
     }
 }

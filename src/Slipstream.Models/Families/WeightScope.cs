@@ -9,6 +9,7 @@ public sealed class WeightScope : IDisposable
     private readonly Dictionary<string, Linear> _linears = [];
     private readonly Dictionary<string, float[]> _vectors = [];
     private readonly ModelRuntime? _runtime;
+    private readonly WeightArena _arena = new();
 
     /// <summary>Opens the scope over a source, which must outlive it.</summary>
     /// <param name="source">The tensors.</param>
@@ -126,12 +127,13 @@ public sealed class WeightScope : IDisposable
     public void Dispose()
     {
         foreach (Linear linear in _linears.Values) linear.Dispose();
+        _arena.Dispose();
     }
 
     private Linear Layer(string format, ByteRegion data, int outFeatures, int inFeatures)
     {
         if (_runtime is null || _runtime.Precision == ActivationPrecision.F32) return Numerics.Linear.Create(format, data, outFeatures, inFeatures);
-        return Numerics.Linear.Pack(format, data, outFeatures, inFeatures, _runtime.Pool);
+        return Numerics.Linear.Pack(format, data, outFeatures, inFeatures, _runtime.Pool, _arena);
     }
 
     private TensorInfo Require(string name, params ReadOnlySpan<long> shape)

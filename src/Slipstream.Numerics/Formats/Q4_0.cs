@@ -26,6 +26,7 @@ internal readonly struct Q4_0 : IEncodableFormat, IIntegerFormat
 
     public static int LowBits => 4;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
     {
         d = BinaryPrimitives.ReadUInt16LittleEndian(block);

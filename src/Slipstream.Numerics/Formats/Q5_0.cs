@@ -28,6 +28,7 @@ internal readonly struct Q5_0 : IEncodableFormat, IIntegerFormat
 
     public static int HighBits => 1;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
     {
         d = BinaryPrimitives.ReadUInt16LittleEndian(block);

@@ -24,6 +24,7 @@ internal readonly struct Q8_0 : IEncodableFormat, IIntegerFormat
 
     public static int LowBits => 8;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
     {
         d = BinaryPrimitives.ReadUInt16LittleEndian(block);

@@ -1,18 +1,19 @@
 namespace Slipstream.Numerics.Kernels;
 
-/// <summary>A layer whose weights were packed for integer products; it owns them.</summary>
+/// <summary>A layer whose weights were packed for integer products; it owns their memory, or an arena does.</summary>
 internal sealed unsafe class PackedLinear : Linear
 {
-    private readonly NativeBuffer<byte> _packed;
+    private readonly NativeBuffer<byte>? _owned;
+    private readonly ByteRegion _packed;
 
-    private PackedLinear(string format, PackedLayout layout, delegate*<in PackedCall, int, void> kernel, int outFeatures, int inFeatures) : base(outFeatures, inFeatures)
+    private PackedLinear(string format, PackedLayout layout, delegate*<in PackedCall, int, void> kernel, int outFeatures, int inFeatures, WeightArena? arena) : base(outFeatures, inFeatures)
     {
         Format = format;
         Layout = layout;
         Kernel = kernel;
         GroupBytes = layout.BytesOf(inFeatures);
         Groups = (outFeatures + PackedLayout.Rows - 1) / PackedLayout.Rows;
-        _packed = new NativeBuffer<byte>(Groups * GroupBytes);
+        _packed = arena is not null ? arena.Take(Groups * GroupBytes) : (_owned = new NativeBuffer<byte>(Groups * GroupBytes)).Region;
     }
 
     public override string Format { get; }
@@ -40,9 +41,10 @@ internal sealed unsafe class PackedLinear : Linear
     /// <param name="outFeatures">Rows of W.</param>
     /// <param name="inFeatures">Columns of W, whole blocks.</param>
     /// <param name="pool">The threads to pack on.</param>
-    public static PackedLinear Create<TFormat>(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool) where TFormat : IIntegerFormat
+    /// <param name="arena">Where the packed weights go, which then must outlive the layer; null for memory of its own.</param>
+    public static PackedLinear Create<TFormat>(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena) where TFormat : IIntegerFormat
     {
-        PackedLinear packed = new(TFormat.Name, PackedLayout.Of<TFormat>(), &PackedTile.Multiply<TFormat>, outFeatures, inFeatures);
+        PackedLinear packed = new(TFormat.Name, PackedLayout.Of<TFormat>(), &PackedTile.Multiply<TFormat>, outFeatures, inFeatures, arena);
         long scratchBytes = Packer.ScratchBytes(inFeatures);
         using NativeBuffer<byte> scratch = new(pool.Threads * scratchBytes);
         PackJob<TFormat> job = new() { Source = data, RowBytes = data.Length / outFeatures, Target = packed, Scratch = scratch.Pointer, ScratchBytes = scratchBytes };
@@ -65,7 +67,7 @@ internal sealed unsafe class PackedLinear : Linear
 
     public override void Dispose()
     {
-        _packed.Dispose();
+        _owned?.Dispose();
         base.Dispose();
     }
 

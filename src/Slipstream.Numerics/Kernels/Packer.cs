@@ -30,10 +30,10 @@ internal static unsafe class Packer
         new Span<byte>(scratch + live * (long)width, (Rows - live) * width).Clear();
         for (int b = 0; b < width / TFormat.BlockLength; b++, packed += layout.BlockBytes)
         {
-            new Span<byte>(packed, layout.PlanesAt).Clear();
-            for (int r = 0; r < live; r++) PackScales<TFormat>(rows.Slice(r * rowBytes + b * TFormat.BlockBytes, TFormat.BlockBytes), in layout, packed + layout.ScaleBytesAt, (ushort*)packed, r);
+            if (live < Rows) new Span<byte>(packed, layout.PlanesAt).Clear();
+            for (int r = 0; r < live; r++) PackScales<TFormat>(rows.Slice(r * rowBytes + b * TFormat.BlockBytes, TFormat.BlockBytes), packed + layout.ScaleBytesAt, (ushort*)packed, r);
             for (int p = 0; p < TFormat.BlockLength / Planes; p++)
-                PackPlanes(scratch + b * TFormat.BlockLength + p * Planes, width, packed + layout.PlanesAt + p * layout.PlaneBytes, in layout);
+                PackPlanes<TFormat>(scratch + b * TFormat.BlockLength + p * Planes, width, packed + layout.PlanesAt + p * layout.PlaneBytes);
         }
     }
 
@@ -79,52 +79,66 @@ internal static unsafe class Packer
         return low | high << layout.LowBits;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackScales<TFormat>(ReadOnlySpan<byte> block, in PackedLayout layout, byte* bytes, ushort* halves, int row) where TFormat : IIntegerFormat
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void PackScales<TFormat>(ReadOnlySpan<byte> block, byte* bytes, ushort* halves, int row) where TFormat : IIntegerFormat
     {
-        sbyte* scales = stackalloc sbyte[16];
-        sbyte* minima = stackalloc sbyte[16];
-        TFormat.ReadScales(block, out ushort d, out ushort m, new Span<sbyte>(scales, 16), new Span<sbyte>(minima, 16));
-        halves[row] = d;
+        int groups = TFormat.BlockLength / TFormat.GroupLength;
+        if (groups == 1)
+        {
+            TFormat.ReadScales(block, out halves[row], out ushort offset, default, default);
+            if (TFormat.HasOffsets) halves[Rows + row] = offset;
+            return;
+        }
+        sbyte* scales = stackalloc sbyte[16], minima = stackalloc sbyte[16];
+        TFormat.ReadScales(block, out halves[row], out ushort m, new Span<sbyte>(scales, 16), new Span<sbyte>(minima, 16));
         if (TFormat.HasOffsets) halves[Rows + row] = m;
-        if (layout.Groups == 1) return;
-        for (int g = 0; g < layout.Groups; g++)
+        for (int g = 0; g < groups; g++)
         {
             bytes[g * Rows + row] = (byte)scales[g];
-            if (TFormat.HasOffsets) bytes[(layout.Groups + g) * Rows + row] = (byte)minima[g];
+            if (TFormat.HasOffsets) bytes[(groups + g) * Rows + row] = (byte)minima[g];
         }
     }
 
     [SkipLocalsInit, MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackPlanes(byte* codes, int width, byte* planes, in PackedLayout layout)
+    private static void PackPlanes<TFormat>(byte* codes, int width, byte* planes) where TFormat : IIntegerFormat
     {
+        // SAFETY: each of the sixteen rows has 32 codes here.
         uint* steps = stackalloc uint[8 * Rows];
         for (int r = 0; r < Rows; r++, codes += width)
-            for (int s = 0; s < 8; s++) steps[s * Rows + r] = ((uint*)codes)[s];
-        byte mask = (byte)((1 << layout.LowBits) - 1);
-        int perVector = 8 / layout.LowBits;
-        for (int v = 0; v < layout.LowBits; v++)
         {
-            Vector512<byte> plane = default;
-            for (int i = 0; i < perVector; i++) plane |= Shift(Vector512.Load((byte*)(steps + Rows * Step(layout.LowBits, v, i))) & Vector512.Create(mask), layout.LowBits * i);
-            plane.Store(planes + 64 * v);
+            ulong a = ((ulong*)codes)[0], b = ((ulong*)codes)[1], c = ((ulong*)codes)[2], d = ((ulong*)codes)[3];
+            (steps[r], steps[Rows + r], steps[2 * Rows + r], steps[3 * Rows + r]) = ((uint)a, (uint)(a >> 32), (uint)b, (uint)(b >> 32));
+            (steps[4 * Rows + r], steps[5 * Rows + r], steps[6 * Rows + r], steps[7 * Rows + r]) = ((uint)c, (uint)(c >> 32), (uint)d, (uint)(d >> 32));
         }
-        planes += layout.LowPlaneBytes;
-        for (int v = 0; v < layout.HighBits; v++)
+        byte* step = (byte*)steps;
+        switch (TFormat.LowBits)
+        {
+            case 8:
+                for (int s = 0; s < 8; s++) Vector512.Load(step + 64 * s).Store(planes + 64 * s);
+                break;
+            case 4:
+                Vector512<byte> nibble = Vector512.Create((byte)15);
+                for (int v = 0; v < 4; v++) ((Vector512.Load(step + 64 * v) & nibble) | Left(Vector512.Load(step + 64 * (v + 4)) & nibble, 4)).Store(planes + 64 * v);
+                break;
+            default:
+                Vector512<byte> three = Vector512.Create((byte)3);
+                for (int v = 0; v < 2; v++, step += 256)
+                    (Vector512.Load(step) & three | Left(Vector512.Load(step + 64) & three, 2) | Left(Vector512.Load(step + 128) & three, 4) | Left(Vector512.Load(step + 192) & three, 6)).Store(planes + 64 * v);
+                break;
+        }
+        planes += 64 * TFormat.LowBits;
+        int perVector = TFormat.HighBits == 0 ? 0 : 8 / TFormat.HighBits;
+        Vector512<byte> mask = Vector512.Create((byte)((1 << TFormat.HighBits) - 1));
+        for (int v = 0; v < TFormat.HighBits; v++)
         {
             Vector512<byte> plane = default;
-            for (int i = 0; i < 8 / layout.HighBits; i++)
-            {
-                Vector512<byte> high = Vector512.ShiftRightLogical(Vector512.Load((byte*)(steps + Rows * Step(layout.HighBits, v, i))).AsUInt16(), layout.LowBits).AsByte();
-                plane |= Shift(high & Vector512.Create((byte)((1 << layout.HighBits) - 1)), layout.HighBits * i);
-            }
+            for (int i = 0; i < perVector; i++)
+                plane |= Left(Vector512.ShiftRightLogical(Vector512.Load((byte*)steps + 64 * (v * perVector + i)).AsUInt16(), TFormat.LowBits).AsByte() & mask, TFormat.HighBits * i);
             plane.Store(planes + 64 * v);
         }
     }
 
-    // The step in position i of vector v: nibbles are v and v + 4, so that the first half of 32 columns is all low nibbles; the others lie in order.
-    private static int Step(int bits, int vector, int i) => bits == 4 ? vector + 4 * i : vector * (8 / bits) + i;
-
     // The codes are masked: nothing crosses a byte.
-    private static Vector512<byte> Shift(Vector512<byte> codes, int count) => Vector512.ShiftLeft(codes.AsUInt16(), count).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<byte> Left(Vector512<byte> codes, int count) => Vector512.ShiftLeft(codes.AsUInt16(), count).AsByte();
 }
