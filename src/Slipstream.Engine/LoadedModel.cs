@@ -9,13 +9,14 @@ internal sealed class LoadedModel : IDisposable
 {
     private readonly Lazy<Tokenizer> _tokenizer;
     private readonly Lazy<ChatTemplate> _template;
+    private readonly Task _reading;
 
-    private LoadedModel(Checkpoint checkpoint, ILanguageModel model, ComputePool pool)
+    private LoadedModel(Checkpoint checkpoint, ILanguageModel model, ComputePool pool, Lazy<Tokenizer> tokenizer, Task reading)
     {
         Checkpoint = checkpoint;
         Model = model;
         Pool = pool;
-        _tokenizer = new Lazy<Tokenizer>(() => CheckpointText.Tokenizer(checkpoint));
+        (_tokenizer, _reading) = (tokenizer, reading);
         _template = new Lazy<ChatTemplate>(() => CheckpointText.Template(checkpoint));
     }
 
@@ -28,7 +29,7 @@ internal sealed class LoadedModel : IDisposable
     /// <summary>Whether the checkpoint comes with a tokenizer, known or not.</summary>
     public bool HasTokenizer => CheckpointText.HasTokenizer(Checkpoint);
 
-    /// <summary>Loaded when text is first used.</summary>
+    /// <summary>Read beside the weights; what is wrong with it shows when text is first used.</summary>
     /// <exception cref="SlipstreamException">There is none, or it is not supported.</exception>
     public Tokenizer Tokenizer => _tokenizer.Value;
 
@@ -41,14 +42,17 @@ internal sealed class LoadedModel : IDisposable
         options.Validate();
         Checkpoint checkpoint = Checkpoint.Open(path);
         ComputePool? pool = null;
+        Lazy<Tokenizer> tokenizer = new(() => CheckpointText.Tokenizer(checkpoint));
+        Task reading = CheckpointText.HasTokenizer(checkpoint) ? Task.Run(() => tokenizer.Value) : Task.CompletedTask;
         try
         {
             pool = new ComputePool(options.EffectiveThreads);
-            return new LoadedModel(checkpoint, ModelFamilies.Build(checkpoint, new ModelRuntime(pool, options.MaxRows, options.Activations) { Kernels = options.Kernels }), pool);
+            return new LoadedModel(checkpoint, ModelFamilies.Build(checkpoint, new ModelRuntime(pool, options.MaxRows, options.Activations) { Kernels = options.Kernels }), pool, tokenizer, reading);
         }
         catch (Exception e)
         {
             pool?.Dispose();
+            Finish(reading);
             checkpoint.Dispose();
             if (e is OutOfMemoryException) throw MemoryPlan.Exceeded(path, e);
             throw;
@@ -67,10 +71,14 @@ internal sealed class LoadedModel : IDisposable
 
     public void Dispose()
     {
+        Finish(_reading);
         Model.Dispose();
         Checkpoint.Dispose();
         Pool.Dispose();
     }
+
+    // It reads the mapped file, which must not go before it ends; its failure is kept by the lazy value.
+    private static void Finish(Task reading) => reading.ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default).Wait();
 
     private ModelDrafter LoadDraft(string path, ModelOptions options)
     {

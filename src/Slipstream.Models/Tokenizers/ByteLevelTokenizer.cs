@@ -35,7 +35,7 @@ internal sealed class ByteLevelTokenizer : Tokenizer
         _model = new BpeModel(parts.Vocabulary);
         _added = new AddedVocabulary(parts.Added, parts.Normalizers);
         _tokens = [.. parts.Vocabulary.Tokens];
-        _bytes = Array.ConvertAll(_tokens, token => token is null ? null : ByteAlphabet.Decode(token));
+        _bytes = new byte[_tokens.Length][];
         HashSet<string> special = [.. parts.Added.Where(token => token.Special).Select(token => token.Content)];
         foreach (AddedToken token in parts.Added)
         {
@@ -126,8 +126,11 @@ internal sealed class ByteLevelTokenizer : Tokenizer
     /// <summary>The bytes that a token adds to the text; none for an id without a token.</summary>
     private ReadOnlySpan<byte> Written(int id, bool skipSpecialTokens)
     {
-        return (uint)id < (uint)_bytes.Length && !(skipSpecialTokens && _special.Contains(id)) ? _bytes[id] : [];
+        return (uint)id < (uint)_bytes.Length && !(skipSpecialTokens && _special.Contains(id)) ? _bytes[id] ??= Decoded(id) : [];
     }
+
+    // Found when first written: two threads may do it at once, to the same end.
+    private byte[]? Decoded(int id) => _tokens[id] is { } token ? ByteAlphabet.Decode(token) : null;
 
     private TokenSegment EncodeText(string text, int typeId)
     {

@@ -39,15 +39,20 @@ internal static class BpeJson
 
     /// <summary>The ids of the two parts and the result of a merge.</summary>
     /// <exception cref="SlipstreamException">One of them is not in the vocabulary.</exception>
-    public static (int Left, int Right, int Result) Merge(string left, string right, Dictionary<string, int> ids, string source, int index)
+    public static (int Left, int Right, int Result) Merge(ReadOnlySpan<char> left, ReadOnlySpan<char> right, Dictionary<string, int> ids, string source, int index)
     {
-        return (Id(left), Id(right), Id(left + right));
-
-        int Id(string token) => ids.TryGetValue(token, out int id)
-            ? id
-            : throw new SlipstreamException(
-                $"'{source}': merge {index} needs the token '{TokenizerField.Shortened(token)}', which is not in the vocabulary.");
+        // Tens of thousands of merges are read while a user waits: no text is made of their parts.
+        Span<char> room = stackalloc char[128];
+        ReadOnlySpan<char> both = left.Length + right.Length <= room.Length && left.TryCopyTo(room) && right.TryCopyTo(room[left.Length..])
+            ? room[..(left.Length + right.Length)]
+            : string.Concat(left, right);
+        Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> lookup = ids.GetAlternateLookup<ReadOnlySpan<char>>();
+        return (Id(lookup, left, source, index), Id(lookup, right, source, index), Id(lookup, both, source, index));
     }
+
+    private static int Id(Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> ids, ReadOnlySpan<char> token, string source, int index) => ids.TryGetValue(token, out int id)
+        ? id
+        : throw new SlipstreamException($"'{source}': merge {index} needs the token '{TokenizerField.Shortened(token.ToString())}', which is not in the vocabulary.");
 
     private static (string?[] Tokens, Dictionary<string, int> Ids) ReadVocabulary(TokenizerField vocab)
     {

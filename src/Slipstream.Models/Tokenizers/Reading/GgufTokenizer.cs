@@ -87,7 +87,7 @@ internal static class GgufTokenizer
             int space = merge.Length > 2 ? merge.IndexOf(' ', 1) : -1;
             if (space < 0 || space == merge.Length - 1)
                 throw metadata.Invalid(MergeList, $"has '{TokenizerField.Shortened(merge)}' as merge {i}, which is not two tokens");
-            output.Add(BpeJson.Merge(merge[..space], merge[(space + 1)..], ids, metadata.Source, i));
+            output.Add(BpeJson.Merge(merge.AsSpan(0, space), merge.AsSpan(space + 1), ids, metadata.Source, i));
         }
         return output;
     }
