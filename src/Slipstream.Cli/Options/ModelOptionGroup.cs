@@ -9,6 +9,7 @@ internal sealed class ModelOptionGroup
 {
     private readonly CommandOption<string> _model;
     private readonly CommandOption<ActivationPrecision> _activations;
+    private readonly CommandOption<CacheType> _cacheType;
     private readonly CommandOption<int> _threads, _kvBlock, _prefillChunk, _maxBatch;
     private readonly CommandOption<KvMemory> _kvMemory;
 
@@ -17,6 +18,8 @@ internal sealed class ModelOptionGroup
         _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file.");
         _activations = new(command, "--activations", new ChoiceValue<ActivationPrecision>(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8)),
             "How activations enter matrix products (default auto: int8 for block formats).");
+        _cacheType = new(command, "--cache-type", new ChoiceValue<CacheType>(("f32", CacheType.F32), ("f16", CacheType.F16), ("q8_0", CacheType.Q8)),
+            "How cached keys and values are stored (default f32).");
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
         _kvBlock = new(command, "--kv-block", new WholeValue(1, 65536), "Rows in a block of the cache (default 32).");
         _prefillChunk = new(command, "--prefill-chunk", new WholeValue(1, 65536), "The most prompt tokens of one request in a step (default 512).");
@@ -36,6 +39,7 @@ internal sealed class ModelOptionGroup
         return options with
         {
             Activations = _activations.Get(result, options.Activations),
+            CacheType = _cacheType.Get(result, options.CacheType),
             Threads = _threads.Get(result, options.Threads),
             KvBlock = _kvBlock.Get(result, options.KvBlock),
             PrefillChunk = _prefillChunk.Get(result, options.PrefillChunk),
