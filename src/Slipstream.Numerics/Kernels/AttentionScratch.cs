@@ -27,9 +27,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
         for (int worker = 0; worker < workers; worker++)
         {
             AttentionWork work = Worker(worker);
-            for (int i = 0; i < Math.Max(headSize, TiledAttention.Tile); i++) work.Identity[i] = i;
-            for (int i = 0; i < headSize; i++) work.KeyOffsets[i] = (long)i * TiledAttention.Tile;
-            for (int i = 0; i < TiledAttention.Tile; i++) work.ValueOffsets[i] = (long)i * Stride;
+            for (int i = 0; i < TiledAttention.Tile; i++) work.Identity[i] = i;
         }
     }
 
@@ -88,34 +86,31 @@ internal sealed unsafe class AttentionScratch : IDisposable
             return taken;
         }
         AttentionWork work = default;
-        work.Keys = Take((long)TiledAttention.Tile * HeadSize);
+        work.Keys = Take((long)TiledAttention.Tile * Stride);
         work.Values = Take((long)TiledAttention.Tile * Stride);
-        work.Scales = Take((long)TiledAttention.Tile * CacheRows.Groups(HeadSize));
-        work.Scores = Take((long)TiledAttention.Tile * AttentionProduct.MaxRows);
+        work.Scores = Take((long)TiledAttention.Tile * AttentionScores.MaxRows);
         work.Queries = Take((long)queries * Stride);
         work.Span = new AttentionState(Take(Padded(queries)), Take(Padded(queries)), Take((long)queries * Stride));
         work.Total = new AttentionState(Take(Padded(queries)), Take(Padded(queries)), Take((long)queries * Stride));
         work.Keep = Take(16);
-        work.Identity = (int*)Take(Padded(Math.Max(HeadSize, TiledAttention.Tile)));
+        work.Identity = (int*)Take(TiledAttention.Tile);
         work.ListLanes = (int*)Take(TiledAttention.Tile);
         work.Slots = (int*)Take(TiledAttention.Tile);
         work.Packed = (int*)Take(TiledAttention.Tile);
-        work.KeyOffsets = offsets;
-        work.ValueOffsets = offsets + HeadSize;
-        work.ListOffsets = work.ValueOffsets + TiledAttention.Tile;
+        work.Offsets = offsets;
+        work.ListOffsets = work.Offsets + TiledAttention.Tile;
         work.Masks = (ulong*)(work.ListOffsets + TiledAttention.Tile);
-        work.Rows = (byte**)(work.Masks + RowsPerItem);
         return work;
     }
 
     private static long FloatsPerWorker(int group, int headSize)
     {
         int queries = AttentionPlan.RowsFor(group) * group;
-        return (long)TiledAttention.Tile * (headSize + Padded(headSize) + CacheRows.Groups(headSize) + AttentionProduct.MaxRows) + 3L * queries * Padded(headSize) + 4L * Padded(queries)
-            + 16 + Padded(Math.Max(headSize, TiledAttention.Tile)) + 3 * TiledAttention.Tile;
+        return (long)TiledAttention.Tile * (2 * Padded(headSize) + AttentionScores.MaxRows) + 3L * queries * Padded(headSize) + 4L * Padded(queries)
+            + 16 + 4 * TiledAttention.Tile;
     }
 
-    private static long OffsetsPerWorker(int group, int headSize) => (headSize + 2L * TiledAttention.Tile + AttentionPlan.RowsFor(group) + AttentionPacking.Group + 7) / 8 * 8;
+    private static long OffsetsPerWorker(int group, int headSize) => (2L * TiledAttention.Tile + AttentionPlan.RowsFor(group) * group + 7) / 8 * 8;
 
     private static int Padded(int length) => (length + 15) / 16 * 16;
 
@@ -140,10 +135,10 @@ internal unsafe struct AttentionState(float* max, float* sum, float* values)
 }
 
 /// <summary>One worker's part of the scratch.</summary>
-internal unsafe ref struct AttentionWork
+internal unsafe struct AttentionWork
 {
-    /// <summary>Keys of the tile turned round, <c>[headSize, 64]</c>; values of the tile, <c>[64, stride]</c>; scales, <c>[groups, 64]</c>; scores, <c>[6, 64]</c>.</summary>
-    public float* Keys, Values, Scales, Scores;
+    /// <summary>Widened keys and values of the tile, <c>[64, stride]</c>; scores, <c>[4, 64]</c>.</summary>
+    public float* Keys, Values, Scores;
 
     /// <summary>Scaled queries, <c>[rows, stride]</c>, and a block's factors for what it has so far.</summary>
     public float* Queries, Keep;
@@ -151,18 +146,15 @@ internal unsafe ref struct AttentionWork
     /// <summary>The span in progress, and all spans before it.</summary>
     public AttentionState Span, Total;
 
-    /// <summary>0, 1, 2, …; the places of a list of seen rows; the slots wanted and packed at each place of the tile.</summary>
+    /// <summary>0, 1, 2, …; the places of a list of seen rows; the slots wanted and widened at each place of the tile.</summary>
     public int* Identity, ListLanes, Slots, Packed;
 
-    /// <summary>Where turned keys begin; where the values of each place begin; the same for a list of seen rows.</summary>
-    public long* KeyOffsets, ValueOffsets, ListOffsets;
+    /// <summary>Where the keys and values of each place begin; the same for a list of seen rows.</summary>
+    public long* Offsets, ListOffsets;
 
-    /// <summary>The places of the tile that each row of the item sees.</summary>
+    /// <summary>How many bytes ahead memory is asked for more.</summary>
+    public int Ahead;
+
+    /// <summary>The places of the tile that each query row of the item sees.</summary>
     public ulong* Masks;
-
-    /// <summary>Slots of the next tile, to be asked for ahead.</summary>
-    public ReadOnlySpan<int> NextSlots;
-
-    /// <summary>Sixteen rows to be packed.</summary>
-    public byte** Rows;
 }

@@ -1,7 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Slipstream.Numerics.Kernels;
 
@@ -11,13 +10,13 @@ namespace Slipstream.Numerics.Kernels;
 /// </summary>
 /// <remarks>
 /// <para>
-/// The order of accumulation depends on positions alone: a tile is the positions [64 t, 64 t + 64), a row sits in its tile at position mod 64, a score is one chain of fused additions over the head,
-/// a result one over the seen rows of the span in ascending position; four tiles are a span, spans are merged in ascending order, and a tile with no visible row is skipped.
+/// The order of accumulation depends on positions alone: a tile is the positions [64 t, 64 t + 64), a row sits in its tile at position mod 64, a score is added up as in every product (<see cref="Lanes"/>),
+/// a result in one chain of fused additions over the seen rows of the span in ascending position; four tiles are a span, spans are merged in ascending order, and a tile with no visible row is skipped.
 /// So block size, chunking, batching, threads and the splitting of positions over threads (arXiv:2311.01282) cannot change a bit.
 /// </para>
 /// <para>
-/// An item is some rows of one sequence and one key-value head. A tile is brought into shape once for all rows and query heads of the item (<see cref="AttentionPacking"/>);
-/// float values are read where they lie. A row that is not seen takes no part in a result, whatever it holds.
+/// An item is some rows of one sequence and one key-value head. A tile is widened once for all rows and query heads of the item (<see cref="AttentionPacking"/>);
+/// floats are read where they lie. A row that is not seen takes no part in a result, whatever it holds.
 /// </para>
 /// </remarks>
 internal readonly unsafe ref struct TiledAttention : IRangeJob
@@ -26,10 +25,9 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     public const int Tile = 64;
 
     private const MethodImplOptions KernelCode = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
-    private const int CacheLine = 64;
 
-    // With more there is so much to compute on a tile that the processor's own prefetching keeps up.
-    private const int MostQueriesToFetch = 48;
+    // A block of rows is asked for a little before it is read, and only for the first query rows that read it; where there are many, the processor keeps up by itself.
+    private const int Ahead = 4096, MostQueriesToFetch = 32;
 
     private readonly AttentionPlan _plan;
     private readonly AttentionScratch _scratch;
@@ -86,11 +84,12 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     public void Execute(int from, int to, int worker)
     {
         AttentionWork work = _scratch.Worker(worker);
+        for (int i = 0; i < Tile && !_inPlace; i++) work.Offsets[i] = (long)i * _stride;
         // SAFETY: the spans' memory cannot move or go while it is fixed; every index below comes from the plan, whose slots the store gave out.
         fixed (float* queries = _queries)
         fixed (float* output = _output)
             for (int i = from; i < to; i++)
-                if (_split) AttendSpan(i / _kvHeads, i % _kvHeads, queries, output, ref work);
+                if (_split) AttendSpan(i % _plan.SpanCount, i / _plan.SpanCount, queries, output, ref work); // One head after the other: what it reads lies together.
                 else AttendItem(_plan.ItemCount - 1 - i / _kvHeads, i % _kvHeads, queries, output, ref work); // The last rows see most: what is left for the end is small.
     }
 
@@ -149,6 +148,7 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
                 int d = 0;
                 for (; d + 8 <= _headSize; d += 8) (Vector256.Load(from + d) * _scale).Store(to + d);
                 for (; d < _headSize; d++) to[d] = from[d] * _scale;
+                for (; d < _stride; d++) to[d] = 0;
             }
     }
 
@@ -202,20 +202,26 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
             int begin = tile * Tile, end = begin + Tile;
             (int cached0, int cached1) = CachedRange(in s, begin, end);
             ulong cached = 0;
-            for (int c = cached0; c < cached1; c++)
+            if (cached1 - cached0 == Tile)
             {
-                int place = s.Positions[c] - begin;
-                work.Slots[place] = s.Slots[c];
-                cached |= 1UL << place;
+                cached = ulong.MaxValue;
+                s.Slots.AsSpan(cached0, Tile).CopyTo(new Span<int>(work.Slots, Tile));
             }
-            work.NextSlots = item.Rows * _group <= MostQueriesToFetch ? s.Slots.AsSpan(cached1, Math.Min(Tile, s.Cached - cached1)) : default;
+            else
+                for (int c = cached0; c < cached1; c++)
+                {
+                    int place = s.Positions[c] - begin;
+                    work.Slots[place] = s.Slots[c];
+                    cached |= 1UL << place;
+                }
+            work.Ahead = item.Rows * _group <= MostQueriesToFetch ? Ahead : 0;
             if (end <= s.FirstPosition || s.IsChain) read += AttendChain(in s, in item, begin, cached, kvHead, ref work);
             else read += AttendTree(in s, in item, begin, cached, kvHead, ref work);
         }
         _counters.AddKv(read * _rowBytes * 2);
     }
 
-    /// <summary>A tile in which every position has one row: it is brought into shape once. Returns the rows read.</summary>
+    /// <summary>A tile in which every position has one row: all rows of the item share it. Returns the rows read.</summary>
     [MethodImpl(KernelCode)]
     private int AttendChain(in AttentionSequence s, in AttentionItem item, int begin, ulong cached, int kvHead, ref AttentionWork work)
     {
@@ -227,8 +233,9 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
         {
             int row = item.First + r;
             ulong mask = cached | (first < Tile ? Bits(_plan.Ancestors(in s, row), first) : 0);
-            work.Masks[r] = mask & From(WindowStart(s.Positions[s.Cached + row]) - begin);
-            seen |= work.Masks[r];
+            mask &= From(WindowStart(s.Positions[s.Cached + row]) - begin);
+            seen |= mask;
+            for (int h = 0; h < _group; h++) work.Masks[r * _group + h] = mask;
         }
         if (seen == 0) return 0;
         ulong packed = 0;
@@ -252,9 +259,10 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
                 work.Slots[place] = s.Slots[s.Cached + j];
                 mask |= 1UL << place;
             }
-            work.Masks[r] = mask &= window;
+            mask &= window;
             seen |= cached & window;
             if (mask == 0) continue;
+            for (int h = 0; h < _group; h++) work.Masks[r * _group + h] = mask;
             Pack(mask, ref packed, kvHead, ref work);
             Attend(r * _group, (r + 1) * _group, kvHead, ref work);
         }
@@ -314,95 +322,58 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     /// <summary>The bits from <paramref name="place"/> on.</summary>
     private static ulong From(int place) => place <= 0 ? ulong.MaxValue : place >= Tile ? 0 : ulong.MaxValue << place;
 
-    /// <summary>Brings the wanted places of the tile into shape, where they are not yet.</summary>
+    private static void Offsets(ReadOnlySpan<int> slots, long rowLength, long* offsets)
+    {
+        int i = 0;
+        if (Vector512.IsHardwareAccelerated)
+            for (; i + 8 <= slots.Length; i += 8) (Vector512.WidenLower(Vector256.Create(slots[i..]).ToVector512Unsafe()) * rowLength).Store(offsets + i);
+        for (; i < slots.Length; i++) offsets[i] = slots[i] * rowLength;
+    }
+
+    /// <summary>Makes the wanted places of the tile readable, where they are not yet: floats lie where they are, all else is widened.</summary>
     [MethodImpl(KernelCode)]
     private void Pack(ulong wanted, ref ulong packed, int kvHead, ref AttentionWork work)
     {
         byte* keys = _keys + kvHead * _headStride, values = _values + kvHead * _headStride;
-        for (int g = 0; g < Tile; g += AttentionPacking.Group)
+        if (_inPlace)
         {
-            uint want = (uint)(wanted >> g) & 0xFFFF;
-            if (want == 0 || Stands(want, (uint)(packed >> g) & 0xFFFF, work.Slots + g, work.Packed + g)) continue;
-            // A place that is not wanted repeats one that is: it is not seen, but it must be readable.
-            int any = work.Slots[g + BitOperations.TrailingZeroCount(want)];
-            for (int i = 0; i < AttentionPacking.Group; i++)
-            {
-                int slot = (want >> i & 1) != 0 ? work.Slots[g + i] : any;
-                work.Packed[g + i] = slot;
-                work.Rows[i] = keys + slot * _rowBytes;
-                if (_type == CacheType.Q8) LoadScales(work.Rows[i], work.Scales + g + i);
-            }
-            AttentionPacking.Keys(_type, work.Rows, work.Scales + g, _headSize, work.Keys + g);
-            for (int i = 0; i < AttentionPacking.Group; i++)
-            {
-                int slot = work.Packed[g + i];
-                if (_inPlace)
-                {
-                    work.ValueOffsets[g + i] = slot * (_rowBytes / sizeof(float));
-                    continue;
-                }
-                byte* value = values + slot * _rowBytes;
-                if (_type == CacheType.Q8) LoadScales(value, work.Scales + g + i);
-                AttentionPacking.Value(_type, value, work.Scales + g + i, _headSize, work.Values + (long)(g + i) * _stride);
-            }
-            packed = (packed & ~(0xFFFFUL << g)) | (ulong)want << g;
-            Fetch(work.NextSlots, g, keys, values);
+            // A place that is not wanted stands for one that is: it is not seen, but it is read.
+            Offsets(new ReadOnlySpan<int>(work.Slots, Tile), _headSize, work.Offsets);
+            long any = work.Offsets[BitOperations.TrailingZeroCount(wanted)];
+            for (ulong missing = ~wanted; missing != 0; missing &= missing - 1) work.Offsets[BitOperations.TrailingZeroCount(missing)] = any;
+            return;
         }
-    }
-
-    /// <summary>Asks for the rows of the next tile that stand where the group [g, g + 16) does in this one.</summary>
-    private void Fetch(ReadOnlySpan<int> next, int g, byte* keys, byte* values)
-    {
-        if (!Sse.IsSupported) return;
-        for (int i = g; i < g + AttentionPacking.Group && i < next.Length; i++)
-            for (long at = next[i] * _rowBytes, end = at + _rowBytes; at < end; at += CacheLine)
-            {
-                Sse.Prefetch1(keys + at);
-                Sse.Prefetch1(values + at);
-            }
-    }
-
-    private static bool Stands(uint want, uint packed, int* slots, int* packedSlots)
-    {
-        if ((want & ~packed) != 0) return false;
-        for (; want != 0; want &= want - 1)
+        for (ulong want = wanted; want != 0; want &= want - 1)
         {
             int i = BitOperations.TrailingZeroCount(want);
-            if (slots[i] != packedSlots[i]) return false;
+            if ((packed >> i & 1) != 0 && work.Packed[i] == work.Slots[i]) continue;
+            int slot = work.Packed[i] = work.Slots[i];
+            AttentionPacking.Unpack(_type, keys + slot * _rowBytes, _headSize, work.Keys + work.Offsets[i]);
+            AttentionPacking.Unpack(_type, values + slot * _rowBytes, _headSize, work.Values + work.Offsets[i]);
         }
-        return true;
-    }
-
-    private void LoadScales(byte* row, float* scales)
-    {
-        int groups = CacheRows.Groups(_headSize);
-        ushort* from = (ushort*)(row + _headSize);
-        for (int g = 0; g < groups; g++) scales[g * Tile] = HalfBits.ToSingle(from[g]);
+        packed |= wanted;
     }
 
     /// <summary>Adds the tile to the query rows [from, to) of the item.</summary>
     [MethodImpl(KernelCode)]
     private void Attend(int from, int to, int kvHead, ref AttentionWork work)
     {
-        int blocks = (to - from + AttentionProduct.MaxRows - 1) / AttentionProduct.MaxRows, size = (to - from + blocks - 1) / blocks;
+        float* keys = _inPlace ? (float*)(_keys + kvHead * _headStride) : work.Keys;
+        int blocks = (to - from + AttentionScores.MaxRows - 1) / AttentionScores.MaxRows, size = (to - from + blocks - 1) / blocks;
         for (int q = from; q < to; q += size)
         {
             int rows = Math.Min(size, to - q);
             ulong any = 0, all = ulong.MaxValue;
             for (int i = 0; i < rows; i++)
             {
-                ulong mask = work.Masks[(q + i) / _group];
+                ulong mask = work.Masks[q + i];
                 any |= mask;
                 all &= mask;
             }
             if (any == 0) continue;
-            int width = (Tile - BitOperations.LeadingZeroCount(any) + 15) / 16 * 16;
-            AttentionProduct.Multiply(rows, width, work.Queries + (long)q * _stride, _stride, work.Identity, work.Keys, work.KeyOffsets, _headSize, work.Scores, Tile, null);
-            for (int i = 0; i < rows; i++)
-            {
-                ulong mask = work.Masks[(q + i) / _group];
-                work.Keep[i] = mask == 0 ? 1 : AttentionSoftmax.Step(work.Scores + i * Tile, mask, work.Span.Max + q + i, work.Span.Sum + q + i);
-            }
+            int count = (Tile - BitOperations.LeadingZeroCount(any) + 15) / 16 * 16;
+            AttentionScores.Multiply(rows, work.Queries + (long)q * _stride, keys, work.Offsets, count, _stride, work.Scores, q == 0 ? work.Ahead : 0);
+            AttentionSoftmax.Step(rows, work.Scores, work.Masks + q, work.Span.Max + q, work.Span.Sum + q, work.Keep);
             AddValues(q, rows, any, all, kvHead, ref work);
         }
     }
@@ -416,7 +387,7 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
         if (any == all) return;
         for (int i = 0; i < rows; i++)
         {
-            ulong mask = work.Masks[(q + i) / _group];
+            ulong mask = work.Masks[q + i];
             if (together) (mask, work.Keep[i]) = (mask & ~all, 1);
             if (mask != 0) AddValues(q + i, 1, i, mask, kvHead, work.Keep + i, ref work);
         }
@@ -427,7 +398,7 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     {
         int count = BitOperations.PopCount(mask), first = BitOperations.TrailingZeroCount(mask);
         int* lanes = work.Identity + first;
-        long* offsets = work.ValueOffsets + first;
+        long* offsets = work.Offsets + first;
         if (Tile - BitOperations.LeadingZeroCount(mask) - first != count)
         {
             lanes = work.ListLanes;
@@ -435,10 +406,10 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
             for (int n = 0; mask != 0; mask &= mask - 1, n++)
             {
                 lanes[n] = BitOperations.TrailingZeroCount(mask);
-                offsets[n] = work.ValueOffsets[lanes[n]];
+                offsets[n] = work.Offsets[lanes[n]];
             }
         }
         float* values = _inPlace ? (float*)(_values + kvHead * _headStride) : work.Values;
-        AttentionProduct.Multiply(rows, _stride, work.Scores + scoreRow * Tile, Tile, lanes, values, offsets, count, work.Span.Values + (long)q * _stride, _stride, keep);
+        WeightedValues.Add(rows, _stride, work.Scores + scoreRow * Tile, Tile, lanes, values, offsets, count, work.Span.Values + (long)q * _stride, _stride, keep, q == 0 ? work.Ahead : 0);
     }
 }

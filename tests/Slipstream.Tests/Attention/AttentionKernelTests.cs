@@ -27,13 +27,13 @@ public sealed unsafe class AttentionKernelTests
     }
 
     [Fact]
-    public void The_product_has_the_bits_of_its_definition()
+    public void Weighted_values_have_the_bits_of_their_definition()
     {
         Random random = new(2);
         foreach (int width in (ReadOnlySpan<int>)[16, 32, 48, 64, 80, 128, 208])
-            for (int rows = 1; rows <= AttentionProduct.MaxRows; rows++)
+            for (int rows = 1; rows <= AttentionScores.MaxRows; rows++)
                 foreach (int count in (ReadOnlySpan<int>)[0, 1, 5, 64])
-                    foreach (bool kept in (ReadOnlySpan<bool>)[false, true])
+                    foreach (int ahead in (ReadOnlySpan<int>)[0, 4096])
                     {
                         float[] a = Fill(random, rows * 70), b = Fill(random, 64 * 208), keep = Fill(random, rows), c = Fill(random, rows * 208), expected = [.. c];
                         int[] index = new int[64];
@@ -44,10 +44,31 @@ public sealed unsafe class AttentionKernelTests
                         fixed (int* pi = index)
                         fixed (long* po = offset)
                         {
-                            AttentionProduct.Multiply(rows, width, pa, 70, pi, pb, po, count, pc, 208, kept ? pk : null);
-                            AttentionProduct.Reference(rows, width, pa, 70, pi, pb, po, count, pe, 208, kept ? pk : null);
+                            WeightedValues.Add(rows, width, pa, 70, pi, pb, po, count, pc, 208, pk, ahead);
+                            WeightedValues.Reference(rows, width, pa, 70, pi, pb, po, count, pe, 208, pk);
                         }
                         Assert.Equal(expected, c);
+                    }
+    }
+
+    [Fact]
+    public void Scores_have_the_bits_of_their_definition()
+    {
+        Random random = new(6);
+        foreach (int width in (ReadOnlySpan<int>)[16, 32, 48, 64, 80, 128, 208])
+            for (int rows = 1; rows <= AttentionScores.MaxRows; rows++)
+                foreach (int count in (ReadOnlySpan<int>)[16, 32, 48, 64])
+                    foreach (int ahead in (ReadOnlySpan<int>)[0, 4096])
+                    {
+                        float[] q = Fill(random, rows * width), k = Fill(random, 64 * 208), scores = new float[rows * 64];
+                        long[] offset = [.. Enumerable.Range(0, 64).Select(i => i * 5L % 64 * 208)];
+                        // SAFETY: every offset leaves a row of 208, and the arrays are fixed.
+                        fixed (float* pq = q, pk = k, ps = scores)
+                        fixed (long* po = offset)
+                            AttentionScores.Multiply(rows, pq, pk, po, count, width, ps, ahead);
+                        for (int r = 0; r < rows; r++)
+                            for (int j = 0; j < count; j++)
+                                Assert.Equal(AttentionScores.Reference(q.AsSpan(r * width, width), k.AsSpan((int)offset[j], width)), scores[r * 64 + j]);
                     }
     }
 
@@ -55,15 +76,16 @@ public sealed unsafe class AttentionKernelTests
     public void The_softmax_of_a_tile_matches_its_definition()
     {
         Random random = new(3);
-        foreach (ulong mask in (ReadOnlySpan<ulong>)[ulong.MaxValue, 1, 1UL << 63, 0xF0F0_1234_8000_0001, 0xFFFF])
+        foreach (ulong seen in (ReadOnlySpan<ulong>)[ulong.MaxValue, 1, 1UL << 63, 0xF0F0_1234_8000_0001, 0xFFFF])
             foreach (float before in (ReadOnlySpan<float>)[float.NegativeInfinity, -3, 40])
             {
+                ulong mask = seen;
                 float[] scores = [.. Fill(random, 64).Select(s => 20 * s)], expected = [.. scores];
                 for (int i = 0; i < 64; i++)
                     if ((mask >> i & 1) == 0) scores[i] = i % 2 == 0 ? float.NaN : 1e30f; // What is not seen may be anything.
                 float max = before, sum = float.IsNegativeInfinity(before) ? 0 : 2.5f, expectedMax = max, expectedSum = sum, keep;
                 // SAFETY: the tile has 64 scores and is fixed.
-                fixed (float* s = scores) keep = AttentionSoftmax.Step(s, mask, &max, &sum);
+                fixed (float* s = scores) AttentionSoftmax.Step(1, s, &mask, &max, &sum, &keep);
                 float expectedKeep = AttentionSoftmax.Reference(expected, mask, ref expectedMax, ref expectedSum);
                 Assert.Equal(expectedMax, max);
                 Assert.Equal(expectedSum, sum, 1e-5f * expectedSum);
@@ -74,36 +96,22 @@ public sealed unsafe class AttentionKernelTests
 
     [Theory]
     [InlineData(CacheType.F32), InlineData(CacheType.F16), InlineData(CacheType.Q8)]
-    public void Packed_rows_are_what_was_stored(CacheType type)
+    public void Widened_rows_are_what_was_stored(CacheType type)
     {
         Random random = new(4);
-        byte** rows = stackalloc byte*[AttentionPacking.Group];
         foreach (int headSize in (ReadOnlySpan<int>)[1, 3, 4, 7, 8, 16, 17, 24, 31, 32, 33, 64, 80, 96, 130])
         {
-            int bytes = CacheRows.HeadBytes(type, headSize), stride = (headSize + 15) / 16 * 16, groups = CacheRows.Groups(headSize);
-            float[][] stored = new float[AttentionPacking.Group][];
-            float[] scales = new float[groups * TiledAttention.Tile], keys = new float[headSize * TiledAttention.Tile], values = new float[AttentionPacking.Group * stride];
-            using NativeBuffer<byte> memory = new(AttentionPacking.Group * bytes);
-            for (int i = 0; i < AttentionPacking.Group; i++)
-            {
-                Span<byte> row = memory.Span(i * bytes, bytes);
-                CacheRows.Store(type, Fill(random, headSize, 1 + i * i), row);
-                CacheRows.Load(type, row, stored[i] = new float[headSize]);
-                for (int g = 0; g < groups && type == CacheType.Q8; g++) scales[g * TiledAttention.Tile + i] = HalfBits.ToSingle((uint)(row[headSize + 2 * g] | row[headSize + 2 * g + 1] << 8));
-            }
-            for (int i = 0; i < AttentionPacking.Group; i++) rows[i] = memory.Pointer + i * bytes;
-            // SAFETY: rows, scales and results have the sizes that the packing asks for, and are fixed.
-            fixed (float* s = scales, k = keys, v = values)
-            {
-                AttentionPacking.Keys(type, rows, s, headSize, k);
-                for (int i = 0; i < AttentionPacking.Group; i++) AttentionPacking.Value(type, rows[i], s + i, headSize, v + i * stride);
-            }
-            for (int i = 0; i < AttentionPacking.Group; i++)
-            {
-                Assert.Equal(stored[i], values[(i * stride)..(i * stride + headSize)]);
-                Assert.All(values[(i * stride + headSize)..((i + 1) * stride)], x => Assert.Equal(0, x));
-                for (int d = 0; d < headSize; d++) Assert.Equal(stored[i][d], keys[d * TiledAttention.Tile + i]);
-            }
+            byte[] row = new byte[CacheRows.HeadBytes(type, headSize)];
+            float[] stored = new float[headSize], widened = new float[(headSize + 15) / 16 * 16];
+            CacheRows.Store(type, Fill(random, headSize, 100), row);
+            CacheRows.Load(type, row, stored);
+            Array.Fill(widened, float.NaN);
+            // SAFETY: the row and the room have the sizes that the packing asks for, and are fixed.
+            fixed (byte* r = row)
+            fixed (float* w = widened)
+                AttentionPacking.Unpack(type, r, headSize, w);
+            Assert.Equal(stored, widened[..headSize]);
+            Assert.All(widened[headSize..], x => Assert.Equal(0, x));
         }
     }
 

@@ -36,6 +36,20 @@ public sealed class TiledAttentionTests
         }
     }
 
+    [Theory]
+    [InlineData(CacheType.F32), InlineData(CacheType.F16), InlineData(CacheType.Q8)]
+    public void A_tree_row_after_a_deeper_one_sees_its_own_window(CacheType type)
+    {
+        foreach (int cached in (ReadOnlySpan<int>)[3, 20, 60, 64, 200])
+            foreach (int window in (ReadOnlySpan<int>)[2, 4, 7, 70])
+            {
+                Case c = Case.Random(4, 2, 32, window, cached, [-1, 0, 1, 2, 3, 0, 5, -1], seed: 21 + cached) with { Type = type };
+                float[] actual = c.Run(out long bytes);
+                c.Rounded().AssertClose(actual);
+                Assert.Equal(c.ExpectedBytes(), bytes);
+            }
+    }
+
     [Fact]
     public void A_tree_path_has_the_bits_of_the_same_chain()
     {
