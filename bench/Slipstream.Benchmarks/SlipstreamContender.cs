@@ -26,7 +26,7 @@ internal sealed class SlipstreamContender : IContender
         _options = new ModelOptions { Threads = threads, MaxBatch = 1, PrefillChunk = Batch };
         _loaded = LoadedModel.Load(path, _options);
         _api = LanguageModel.Load(path, _options);
-        _store = new KvStore(_loaded.Model.KvLayout, Context / _options.KvBlock, _options.KvBlock);
+        _store = new KvStore(_loaded.Model.KvLayout with { Type = _options.CacheType }, Context / _options.KvBlock, _options.KvBlock);
         _table = new KvTable(_store);
         _logits = new NativeBuffer<float>((long)MaxOutputs * _loaded.Model.Config.VocabularySize);
         Description = $"Slipstream, {Path.GetFileName(path)} ({_loaded.Model.WeightBytes / 1e6:f0} MB of weights), {threads} threads, activations {_options.Activations}, chunks of {Batch}, cache F32";

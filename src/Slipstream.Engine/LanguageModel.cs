@@ -55,7 +55,7 @@ public sealed partial class LanguageModel : IDisposable
         try
         {
             MemoryPlan.Check(loaded.Model.Config, path, options);
-            store = new KvStore(loaded.Model.KvLayout, checked((int)MemoryPlan.KvBlocks(loaded.Model.Config, options)), options.KvBlock);
+            store = new KvStore(options.KvLayout(loaded.Model.Config), checked((int)MemoryPlan.KvBlocks(loaded.Model.Config, options)), options.KvBlock);
             drafter = loaded.CreateDrafter(options);
             LanguageModel model = new(loaded, options, store, drafter);
             LogLoaded(options.Logger, path, loaded.Model.Config.Family, loaded.Model.WeightBytes, store.Slots, options.Clock.GetElapsedTime(start).TotalMilliseconds);

@@ -89,7 +89,7 @@ internal sealed class LoadedModel : IDisposable
             ModelConfig config = family.ReadConfig(draft);
             RequireSameVocabulary(draft, config);
             ILanguageModel model = family.Build(config, draft, new ModelRuntime(Pool, options.MaxRows, options.Activations) { Kernels = options.Kernels });
-            KvStore store = new(config.KvLayout, checked((int)MemoryPlan.DraftBlocks(Model.Config, config, options)), options.KvBlock);
+            KvStore store = new(options.KvLayout(config), checked((int)MemoryPlan.DraftBlocks(Model.Config, config, options)), options.KvBlock);
             return new ModelDrafter(model, store, options.MaxBatch, options.MaxAssistantTokens, draft.Weights.Tensors.Values.Sum(t => t.Elements), draft);
         }
         catch

@@ -1,4 +1,5 @@
 using Slipstream.Models;
+using Slipstream.Numerics.Kernels;
 
 namespace Slipstream;
 
@@ -26,10 +27,10 @@ public sealed record MemoryPlan(long Weights, long Draft, long Kv, long DraftKv,
     public static MemoryPlan For(ModelConfig target, long targetWeights, ModelConfig? draft, long draftWeights, ModelOptions options)
     {
         long outputs = (long)options.MaxBatch * (1 + (options.Drafter is null ? 0 : options.MaxAssistantTokens));
-        long scratch = ScratchBytes(target, options.MaxRows) + outputs * target.VocabularySize * sizeof(float);
-        if (draft is not null) scratch += ScratchBytes(draft, options.MaxRows) + (long)options.MaxBatch * draft.VocabularySize * sizeof(float);
-        return new MemoryPlan(targetWeights, draftWeights, KvBlocks(target, options) * options.KvBlock * target.KvLayout.BytesPerRow,
-            draft is null ? 0 : DraftBlocks(target, draft, options) * options.KvBlock * draft.KvLayout.BytesPerRow, scratch, RuntimeBytes);
+        long scratch = ScratchBytes(target, options.MaxRows, options.EffectiveThreads) + outputs * target.VocabularySize * sizeof(float);
+        if (draft is not null) scratch += ScratchBytes(draft, options.MaxRows, options.EffectiveThreads) + (long)options.MaxBatch * draft.VocabularySize * sizeof(float);
+        return new MemoryPlan(targetWeights, draftWeights, KvBlocks(target, options) * options.KvBlock * options.KvLayout(target).BytesPerRow,
+            draft is null ? 0 : DraftBlocks(target, draft, options) * options.KvBlock * options.KvLayout(draft).BytesPerRow, scratch, RuntimeBytes);
     }
 
     /// <summary>Refuses a batch whose rows could not be addressed as one matrix.</summary>
@@ -50,7 +51,7 @@ public sealed record MemoryPlan(long Weights, long Draft, long Kv, long DraftKv,
     /// <summary>Blocks of the target's cache.</summary>
     internal static long KvBlocks(ModelConfig target, ModelOptions options)
     {
-        long bytesPerBlock = options.KvBlock * target.KvLayout.BytesPerRow;
+        long bytesPerBlock = options.KvBlock * options.KvLayout(target).BytesPerRow;
         if (options.KvMemory is { } memory)
         {
             long blocks = memory.ToBytes() / bytesPerBlock;
@@ -69,7 +70,7 @@ public sealed record MemoryPlan(long Weights, long Draft, long Kv, long DraftKv,
         return Math.Min(KvBlocks(target, options), perSequence * options.MaxBatch);
     }
 
-    private static long ScratchBytes(ModelConfig c, int rows)
-        => (long)rows * sizeof(float) * (2 * c.HiddenSize + c.Heads * c.HeadSize + 2 * c.KvHeads * c.HeadSize + (c.GatedFeedForward ? 2 : 1) * c.IntermediateSize
+    private static long ScratchBytes(ModelConfig c, int rows, int threads)
+        => AttentionScratch.BytesFor(threads, c.Heads, c.KvHeads, c.HeadSize, c.ContextLength) + (long)rows * sizeof(float) * (2 * c.HiddenSize + c.Heads * c.HeadSize + 2 * c.KvHeads * c.HeadSize + (c.GatedFeedForward ? 2 : 1) * c.IntermediateSize
             + 2 * Math.Max(Math.Max(c.HiddenSize, c.IntermediateSize), c.Heads * c.HeadSize));
 }

@@ -31,6 +31,9 @@ public sealed record ModelOptions
     /// <summary>Memory for the cache; null takes what <see cref="MaxBatch"/> sequences of up to 2048 tokens need, at least one whole context, at most a quarter of the memory.</summary>
     public KvMemory? KvMemory { get; init; }
 
+    /// <summary>How cached keys and values are stored, those of a draft model too: F32 as computed, F16 and Q8 rounded to a half and about a quarter of the bytes.</summary>
+    public CacheType CacheType { get; init; } = CacheType.F32;
+
     /// <summary>Where drafts come from; null for none.</summary>
     public DrafterOptions? Drafter { get; init; }
 
@@ -49,6 +52,8 @@ public sealed record ModelOptions
     /// <summary>The most rows of a forward pass: a prompt chunk and a token with its draft for every sequence.</summary>
     internal int MaxRows => checked(PrefillChunk + MaxBatch * (1 + (Drafter is null ? 0 : MaxAssistantTokens)));
 
+    internal KvLayout KvLayout(ModelConfig config) => config.KvLayout with { Type = CacheType };
+
     internal int EffectiveThreads => Threads == 0 ? Environment.ProcessorCount : Threads;
 
     internal void Validate()
@@ -57,8 +62,9 @@ public sealed record ModelOptions
         Check(KvBlock is >= 1 and <= 65536, "kv-block", KvBlock, "1 to 65536");
         Check(PrefillChunk is >= 1 and <= 65536, "prefill-chunk", PrefillChunk, "1 to 65536");
         Check(MaxBatch is >= 1 and <= 1024, "max-batch", MaxBatch, "1 to 1024");
-        if (!Enum.IsDefined(Activations)) throw new SlipstreamException($"activations is {(int)Activations}; it must be auto, f32 or int8.");
+        if (!Enum.IsDefined(Activations)) throw new SlipstreamException($"activations is {(int)Activations}; it must be auto, f32, int8 or int16.");
         _ = EmittedKernels.Use(Kernels);
+        if (!Enum.IsDefined(CacheType)) throw new SlipstreamException($"cache-type is {(int)CacheType}; it must be f32, f16 or q8_0.");
         Check(MaxAssistantTokens is >= 1 and <= 256, "the most draft tokens", MaxAssistantTokens, "1 to 256");
     }
 

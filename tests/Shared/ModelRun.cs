@@ -14,6 +14,7 @@ internal sealed record RunSettings
 {
     public int Threads { get; init; } = 1;
     public int KvBlock { get; init; } = 16;
+    public CacheType CacheType { get; init; }
     public int PrefillChunk { get; init; } = 512;
     public int MaxBatch { get; init; } = 1;
     public int AssistantTokens { get; init; }
@@ -67,13 +68,13 @@ internal sealed class ModelRun : IDisposable
         Model = ModelFamilies.Build(_checkpoint, new ModelRuntime(_pool, maxRows, settings.Precision));
         _ends = [.. Model.Config.EndTokens];
         int plenty = (contextRows + settings.KvBlock - 1) / settings.KvBlock * settings.MaxBatch;
-        Store = new KvStore(Model.KvLayout, settings.Blocks > 0 ? settings.Blocks : plenty, settings.KvBlock);
+        Store = new KvStore(Model.KvLayout with { Type = settings.CacheType }, settings.Blocks > 0 ? settings.Blocks : plenty, settings.KvBlock);
         if (settings.PromptLookup) _drafter = new PromptLookupDrafter();
         else if (settings.Draft is { } draftPath)
         {
             Checkpoint draft = Checkpoint.Open(draftPath);
             ILanguageModel draftModel = ModelFamilies.Build(draft, new ModelRuntime(_pool, maxRows, settings.Precision));
-            DraftStore = new KvStore(draftModel.KvLayout, plenty, settings.KvBlock);
+            DraftStore = new KvStore(draftModel.KvLayout with { Type = settings.CacheType }, plenty, settings.KvBlock);
             _drafter = new ModelDrafter(draftModel, DraftStore, settings.MaxBatch, settings.AssistantTokens, owned: draft);
         }
         Loop = new EngineLoop(Model, new CatchUpScheduler(Store, maxRows, settings.MaxBatch, settings.PrefillChunk), _drafter, settings.MaxBatch, observer is null ? [] : [observer]);

@@ -8,13 +8,19 @@ namespace Slipstream.Benchmarks;
 public class AttentionBenchmarks
 {
     private const int Heads = 9, KvHeads = 3, HeadSize = 64;
-    private readonly AttentionPlan _plan = new();
+    private readonly AttentionPlan _plan = new(AttentionPlan.RowsFor(Heads / KvHeads));
     private ComputePool _pool = null!;
-    private NativeBuffer<float> _keys = null!, _values = null!, _queries = null!, _output = null!;
+    private AttentionScratch _scratch = null!;
+    private NativeBuffer<byte> _keys = null!, _values = null!;
+    private NativeBuffer<float> _queries = null!, _output = null!;
 
     /// <summary>Rows cached before.</summary>
     [Params(128, 2048)]
     public int Depth { get; set; }
+
+    /// <summary>How the cache is stored.</summary>
+    [Params(CacheType.F32, CacheType.F16, CacheType.Q8)]
+    public CacheType Type { get; set; }
 
     /// <summary>New rows.</summary>
     [Params(1, 6, 128)]
@@ -24,10 +30,11 @@ public class AttentionBenchmarks
     [GlobalSetup]
     public void Setup()
     {
-        int slots = Depth + Rows, width = KvHeads * HeadSize;
+        int slots = Depth + Rows;
         _pool = new ComputePool(Environment.ProcessorCount);
-        _keys = Filled((long)slots * width, 1);
-        _values = Filled((long)slots * width, 2);
+        _scratch = new AttentionScratch(_pool.Threads, Heads, KvHeads, HeadSize, slots);
+        _keys = Stored(slots * KvHeads, 1);
+        _values = Stored(slots * KvHeads, 2);
         _queries = Filled((long)Rows * Heads * HeadSize, 3);
         _output = new NativeBuffer<float>(_queries.Length);
         int[] order = [.. Enumerable.Range(0, slots)];
@@ -40,8 +47,8 @@ public class AttentionBenchmarks
     public void Attend()
     {
         int columns = Heads * HeadSize, floats = Rows * columns;
-        TiledAttention job = new(_plan, new Matrix(_queries.Span(0, floats), Rows, columns), _keys.Region, _values.Region, new Matrix(_output.Span(0, floats), Rows, columns),
-            KvHeads, HeadSize, 1 / MathF.Sqrt(HeadSize), 0, _pool.Counters);
+        TiledAttention job = new(_plan, _scratch, new Matrix(_queries.Span(0, floats), Rows, columns), _keys.Region, _values.Region, Type, new Matrix(_output.Span(0, floats), Rows, columns),
+            KvHeads, 1 / MathF.Sqrt(HeadSize), 0, _pool.Counters);
         _pool.For(ref job, job.Count);
     }
 
@@ -49,8 +56,17 @@ public class AttentionBenchmarks
     [GlobalCleanup]
     public void Cleanup()
     {
-        foreach (NativeBuffer<float> buffer in (NativeBuffer<float>[])[_keys, _values, _queries, _output]) buffer.Dispose();
+        foreach (IDisposable buffer in (IDisposable[])[_keys, _values, _queries, _output, _scratch]) buffer.Dispose();
         _pool.Dispose();
+    }
+
+    private NativeBuffer<byte> Stored(int heads, int seed)
+    {
+        using NativeBuffer<float> numbers = Filled((long)heads * HeadSize, seed);
+        int bytes = CacheRows.HeadBytes(Type, HeadSize);
+        NativeBuffer<byte> stored = new((long)heads * bytes);
+        for (int head = 0; head < heads; head++) CacheRows.Store(Type, numbers.Span((long)head * HeadSize, HeadSize), stored.Span((long)head * bytes, bytes));
+        return stored;
     }
 
     private static NativeBuffer<float> Filled(long length, int seed)

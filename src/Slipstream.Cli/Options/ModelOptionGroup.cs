@@ -10,6 +10,7 @@ internal sealed class ModelOptionGroup
     private readonly CommandOption<string> _model;
     private readonly CommandOption<ActivationPrecision> _activations;
     private readonly CommandOption<KernelTier> _kernels;
+    private readonly CommandOption<CacheType> _cacheType;
     private readonly CommandOption<int> _threads, _kvBlock, _prefillChunk, _maxBatch;
     private readonly CommandOption<KvMemory> _kvMemory;
 
@@ -20,6 +21,8 @@ internal sealed class ModelOptionGroup
             "How activations enter matrix products (default auto: int8 for block formats).");
         _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("intrinsics", KernelTier.Intrinsics)),
             "Matrix kernels: assembled at run time for the newest instructions, or compiled ones only (default auto: emitted where they can run).");
+        _cacheType = new(command, "--cache-type", new ChoiceValue<CacheType>(("f32", CacheType.F32), ("f16", CacheType.F16), ("q8_0", CacheType.Q8)),
+            "How cached keys and values are stored (default f32).");
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
         _kvBlock = new(command, "--kv-block", new WholeValue(1, 65536), "Rows in a block of the cache (default 32).");
         _prefillChunk = new(command, "--prefill-chunk", new WholeValue(1, 65536), "The most prompt tokens of one request in a step (default 512).");
@@ -40,6 +43,7 @@ internal sealed class ModelOptionGroup
         {
             Activations = _activations.Get(result, options.Activations),
             Kernels = _kernels.Get(result, options.Kernels),
+            CacheType = _cacheType.Get(result, options.CacheType),
             Threads = _threads.Get(result, options.Threads),
             KvBlock = _kvBlock.Get(result, options.KvBlock),
             PrefillChunk = _prefillChunk.Get(result, options.PrefillChunk),

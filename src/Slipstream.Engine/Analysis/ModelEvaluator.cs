@@ -19,6 +19,7 @@ public delegate void LogitsRow(int row, ReadOnlySpan<float> logits);
 public sealed class ModelEvaluator : IDisposable
 {
     private readonly LoadedModel _loaded;
+    private readonly KvLayout _layout;
     private readonly int _blockRows;
     private readonly int _chunk;
     private readonly NativeBuffer<float> _logits;
@@ -27,6 +28,7 @@ public sealed class ModelEvaluator : IDisposable
     private ModelEvaluator(LoadedModel loaded, ModelOptions options)
     {
         _loaded = loaded;
+        _layout = options.KvLayout(loaded.Model.Config);
         _blockRows = options.KvBlock;
         // Logits of a chunk are held at once, so chunks are kept small where the vocabulary is large.
         _chunk = Math.Min(loaded.Model.MaxRows, Math.Min(options.PrefillChunk, Math.Max(16, 16 * 1024 * 1024 / loaded.Model.Config.VocabularySize)));
@@ -62,7 +64,7 @@ public sealed class ModelEvaluator : IDisposable
         if (_store is null || _store.Blocks < blocks)
         {
             _store?.Dispose();
-            _store = new KvStore(_loaded.Model.KvLayout, blocks, _blockRows);
+            _store = new KvStore(_layout, blocks, _blockRows);
         }
         KvTable table = new(_store);
         int[] indices = new int[_chunk], parents = [.. Enumerable.Range(-1, _chunk)], outputs = new int[_chunk];

@@ -8,7 +8,7 @@ namespace Slipstream.Models;
 /// </summary>
 public sealed class KvStore : IDisposable
 {
-    private readonly NativeBuffer<float> _data;
+    private readonly NativeBuffer<byte> _data;
     private readonly int[] _free, _liveRows;
     private int _freeCount;
 
@@ -22,7 +22,7 @@ public sealed class KvStore : IDisposable
         Layout = layout;
         Blocks = blocks;
         BlockRows = blockRows;
-        _data = new NativeBuffer<float>(2L * layout.Layers * blocks * blockRows * layout.Width);
+        _data = new NativeBuffer<byte>(layout.BytesPerRow * blocks * blockRows);
         _liveRows = new int[blocks];
         _free = new int[blocks];
         for (int block = blocks - 1; block >= 0; block--) _free[_freeCount++] = block;
@@ -46,17 +46,43 @@ public sealed class KvStore : IDisposable
     /// <summary>Reserved bytes.</summary>
     public long Bytes => _data.Bytes;
 
-    /// <summary>The keys of a slot in a layer, <c>[KvHeads, HeadSize]</c>.</summary>
-    public Span<float> Key(int layer, int slot) => _data.Span(Offset(layer, 0, slot), Layout.Width);
+    /// <summary>Rounds a row's keys and values to the cache's type and writes them.</summary>
+    /// <param name="layer">Which layer.</param>
+    /// <param name="slot">The row's place.</param>
+    /// <param name="key"><c>[KvHeads, HeadSize]</c>.</param>
+    /// <param name="value"><c>[KvHeads, HeadSize]</c>.</param>
+    /// <exception cref="ArgumentException">The lengths are not those of a row.</exception>
+    public void Write(int layer, int slot, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
+    {
+        Check(key.Length, value.Length);
+        for (int head = 0; head < Layout.KvHeads; head++)
+        {
+            CacheRows.Store(Layout.Type, key.Slice(head * Layout.HeadSize, Layout.HeadSize), Head(layer, 0, head, slot));
+            CacheRows.Store(Layout.Type, value.Slice(head * Layout.HeadSize, Layout.HeadSize), Head(layer, 1, head, slot));
+        }
+    }
 
-    /// <summary>The values of a slot in a layer, <c>[KvHeads, HeadSize]</c>.</summary>
-    public Span<float> Value(int layer, int slot) => _data.Span(Offset(layer, 1, slot), Layout.Width);
+    /// <summary>Reads a row's keys and values as they are stored.</summary>
+    /// <param name="layer">Which layer.</param>
+    /// <param name="slot">The row's place.</param>
+    /// <param name="key"><c>[KvHeads, HeadSize]</c>, overwritten.</param>
+    /// <param name="value"><c>[KvHeads, HeadSize]</c>, overwritten.</param>
+    /// <exception cref="ArgumentException">The lengths are not those of a row.</exception>
+    public void Read(int layer, int slot, Span<float> key, Span<float> value)
+    {
+        Check(key.Length, value.Length);
+        for (int head = 0; head < Layout.KvHeads; head++)
+        {
+            CacheRows.Load(Layout.Type, Head(layer, 0, head, slot), key.Slice(head * Layout.HeadSize, Layout.HeadSize));
+            CacheRows.Load(Layout.Type, Head(layer, 1, head, slot), value.Slice(head * Layout.HeadSize, Layout.HeadSize));
+        }
+    }
 
-    /// <summary>All keys of a layer, <c>[Slots, Width]</c>, for kernels.</summary>
-    internal ByteRegion Keys(int layer) => _data.Region.Slice(Offset(layer, 0, 0) * sizeof(float), (long)Slots * Layout.Width * sizeof(float));
+    /// <summary>All keys of a layer, <c>[KvHeads, Slots, HeadSize]</c>, for kernels: what one head reads lies together.</summary>
+    internal ByteRegion Keys(int layer) => _data.Region.Slice(Offset(layer, 0, 0, 0), LayerBytes);
 
-    /// <summary>All values of a layer, <c>[Slots, Width]</c>, for kernels.</summary>
-    internal ByteRegion Values(int layer) => _data.Region.Slice(Offset(layer, 1, 0) * sizeof(float), (long)Slots * Layout.Width * sizeof(float));
+    /// <summary>All values of a layer, <c>[KvHeads, Slots, HeadSize]</c>, for kernels.</summary>
+    internal ByteRegion Values(int layer) => _data.Region.Slice(Offset(layer, 1, 0, 0), LayerBytes);
 
     internal int TakeBlock() => _freeCount > 0
         ? _free[--_freeCount]
@@ -73,5 +99,14 @@ public sealed class KvStore : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _data.Dispose();
 
-    private long Offset(int layer, int part, int slot) => ((2L * layer + part) * Slots + slot) * Layout.Width;
+    private long LayerBytes => (long)Slots * Layout.KvHeads * Layout.HeadBytes;
+
+    private long Offset(int layer, int part, int head, int slot) => (((2L * layer + part) * Layout.KvHeads + head) * Slots + slot) * Layout.HeadBytes;
+
+    private Span<byte> Head(int layer, int part, int head, int slot) => _data.Span(Offset(layer, part, head, slot), Layout.HeadBytes);
+
+    private void Check(int key, int value)
+    {
+        if (key != Layout.Width || value != Layout.Width) throw new ArgumentException($"A row has {Layout.Width} numbers of keys and of values, not {key} and {value}.");
+    }
 }

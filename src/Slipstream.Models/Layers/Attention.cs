@@ -43,7 +43,7 @@ internal sealed class Attention
         StoreJob store = new() { Owner = this, Q = q, K = k, V = v, Angles = workspace.Angles(rows), Batch = batch };
         pool.For(ref store, rows);
         KvStore cache = batch.Tables[0].Store;
-        TiledAttention attend = new(workspace.Plan, q, cache.Keys(_layer), cache.Values(_layer), x.Begin(rows, q.Columns), _config.KvHeads, _config.HeadSize, _scale, _window, pool.Counters);
+        TiledAttention attend = new(workspace.Plan, workspace.Attention, q, cache.Keys(_layer), cache.Values(_layer), cache.Layout.Type, x.Begin(rows, q.Columns), _config.KvHeads, _scale, _window, pool.Counters);
         pool.For(ref attend, attend.Count);
         _output.Multiply(x, output, pool);
     }
@@ -71,8 +71,7 @@ internal sealed class Attention
                 }
                 KvTable table = Batch.Tables[sequence];
                 int slot = table.Slots[table.Count - Batch.SequenceStarts[sequence + 1] + row];
-                k.CopyTo(table.Store.Key(Owner._layer, slot));
-                V[row].CopyTo(table.Store.Value(Owner._layer, slot));
+                table.Store.Write(Owner._layer, slot, k, V[row]);
             }
         }
 

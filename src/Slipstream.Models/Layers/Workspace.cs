@@ -24,6 +24,8 @@ internal sealed class Workspace : IDisposable
         _up = new NativeBuffer<float>((long)maxRows * config.IntermediateSize);
         _angles = new NativeBuffer<float>((long)maxRows * angleWidth);
         AngleWidth = angleWidth;
+        Attention = new AttentionScratch(pool.Threads, config.Heads, config.KvHeads, config.HeadSize, config.ContextLength);
+        Plan = new AttentionPlan(Attention.RowsPerItem);
     }
 
     public ComputePool Pool { get; }
@@ -34,10 +36,12 @@ internal sealed class Workspace : IDisposable
 
     public Activations Activations { get; }
 
-    public AttentionPlan Plan { get; } = new();
+    public AttentionScratch Attention { get; }
+
+    public AttentionPlan Plan { get; }
 
     /// <summary>Bytes of all of it.</summary>
-    public long Bytes => _hidden.Bytes + _branch.Bytes + _query.Bytes + _key.Bytes + _value.Bytes + _gate.Bytes + _up.Bytes + _angles.Bytes;
+    public long Bytes => Attention.Bytes + _hidden.Bytes + _branch.Bytes + _query.Bytes + _key.Bytes + _value.Bytes + _gate.Bytes + _up.Bytes + _angles.Bytes;
 
     /// <summary>The residual stream, <c>[rows, hidden]</c>.</summary>
     public Matrix Hidden(int rows) => View(_hidden, rows, _config.HiddenSize);
@@ -66,6 +70,7 @@ internal sealed class Workspace : IDisposable
     public void Dispose()
     {
         Activations.Dispose();
+        Attention.Dispose();
         _hidden.Dispose();
         _branch.Dispose();
         _query.Dispose();

@@ -30,36 +30,67 @@ internal struct AttentionSequence
     public bool IsChain;
 }
 
+/// <summary>Some rows of one sequence that are attended for together.</summary>
+/// <param name="Sequence">Which sequence of the plan.</param>
+/// <param name="First">The first of the rows.</param>
+/// <param name="Rows">How many.</param>
+/// <param name="Least">The least position among them.</param>
+/// <param name="Most">The greatest position among them.</param>
+/// <param name="SpanStart">Where its spans begin in the plan's list.</param>
+internal readonly record struct AttentionItem(int Sequence, int First, int Rows, int Least, int Most, int SpanStart)
+{
+    /// <summary>Spans of positions from 0 to the last one it sees.</summary>
+    public int Spans => Most / AttentionPlan.SpanPositions + 1;
+}
+
 /// <summary>
 /// Which rows see which, made once a forward pass and used by every layer. A row sees the cached rows before it, its ancestors in the batch and itself.
 /// Reused from pass to pass; allocates nothing once its lists have grown.
 /// </summary>
 internal sealed class AttentionPlan
 {
-    /// <summary>Rows of one sequence that one work item attends for.</summary>
-    public const int RowsPerItem = 16;
+    /// <summary>Positions of a span: four tiles, attended over one after the other. Spans may be attended over at the same time and are then merged in ascending order.</summary>
+    public const int SpanPositions = 4 * TiledAttention.Tile;
 
+    private readonly int _rowsPerItem;
     private AttentionSequence[] _sequences = new AttentionSequence[8];
-    private (int Sequence, int Row)[] _items = new (int, int)[64];
+    private AttentionItem[] _items = new AttentionItem[64];
+    private int[] _spanItems = new int[64];
     private ulong[] _ancestors = new ulong[256];
     private int _ancestorCount;
+
+    /// <summary>Creates an empty plan.</summary>
+    /// <param name="rowsPerItem">The most rows of one sequence that are attended for together.</param>
+    public AttentionPlan(int rowsPerItem) => _rowsPerItem = rowsPerItem;
 
     /// <summary>Sequences in the batch.</summary>
     public int SequenceCount { get; private set; }
 
-    /// <summary>Work items, each a sequence and the first of up to <see cref="RowsPerItem"/> of its rows.</summary>
+    /// <summary>Items of work, each some rows of a sequence.</summary>
     public int ItemCount { get; private set; }
+
+    /// <summary>Spans of all items.</summary>
+    public int SpanCount { get; private set; }
+
+    /// <summary>The most rows of an item.</summary>
+    public int MostRows { get; private set; }
 
     public ref readonly AttentionSequence Sequence(int index) => ref _sequences[index];
 
-    public (int Sequence, int Row) Item(int index) => _items[index];
+    public ref readonly AttentionItem Item(int index) => ref _items[index];
+
+    /// <summary>The item that a span of the plan's list belongs to.</summary>
+    public int ItemOfSpan(int span) => _spanItems[span];
+
+    /// <summary>How many rows an item should have where <paramref name="group"/> query heads share a key-value head: about a hundred query rows, so that bringing a tile into shape costs little of the work on it.</summary>
+    public static int RowsFor(int group) => (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, 96 / group) / 2 + 1);
 
     /// <summary>The ancestor bits of a row: bit j of word j / 64 is set if it sees row j of its sequence's rows in the batch.</summary>
     public ReadOnlySpan<ulong> Ancestors(in AttentionSequence sequence, int row)
         => _ancestors.AsSpan(sequence.AncestorStart + row * sequence.AncestorWords, sequence.AncestorWords);
 
     /// <summary>Forgets the last batch.</summary>
-    public void Begin() => SequenceCount = ItemCount = _ancestorCount = 0;
+    public void Begin() => SequenceCount = ItemCount = SpanCount = MostRows = _ancestorCount = 0;
 
     /// <summary>Adds a sequence.</summary>
     /// <param name="firstRow">Its first row in the batch.</param>
@@ -72,7 +103,7 @@ internal sealed class AttentionPlan
     {
         int rows = parents.Length, words = (rows + 63) / 64, start = _ancestorCount;
         Grow(ref _sequences, SequenceCount + 1);
-        Grow(ref _items, ItemCount + (rows + RowsPerItem - 1) / RowsPerItem);
+        Grow(ref _items, ItemCount + (rows + _rowsPerItem - 1) / _rowsPerItem);
         Grow(ref _ancestors, start + rows * words);
         _ancestorCount = start + rows * words;
         bool chain = true;
@@ -93,8 +124,20 @@ internal sealed class AttentionPlan
             FirstRow = firstRow, Rows = rows, Slots = slots, Positions = positions, Cached = cached,
             AncestorStart = start, AncestorWords = words, FirstPosition = least, IsChain = chain,
         };
-        for (int row = 0; row < rows; row += RowsPerItem) _items[ItemCount++] = (SequenceCount, row);
+        for (int row = 0; row < rows; row += _rowsPerItem) AddItem(row, Math.Min(_rowsPerItem, rows - row), positions.AsSpan(cached));
         SequenceCount++;
+    }
+
+    private void AddItem(int first, int rows, ReadOnlySpan<int> positions)
+    {
+        int least = int.MaxValue, most = 0;
+        foreach (int position in positions.Slice(first, rows)) (least, most) = (Math.Min(least, position), Math.Max(most, position));
+        AttentionItem item = new(SequenceCount, first, rows, least, most, SpanCount);
+        Grow(ref _spanItems, SpanCount + item.Spans);
+        _spanItems.AsSpan(SpanCount, item.Spans).Fill(ItemCount);
+        SpanCount += item.Spans;
+        MostRows = Math.Max(MostRows, rows);
+        _items[ItemCount++] = item;
     }
 
     private static void Grow<T>(ref T[] array, int length)

@@ -1,7 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Slipstream.Numerics.Kernels;
 
@@ -10,116 +9,264 @@ namespace Slipstream.Numerics.Kernels;
 /// for multi-head, grouped-query (arXiv:2305.13245) and multi-query attention, windows and draft trees.
 /// </summary>
 /// <remarks>
-/// The order of accumulation depends on positions alone: a tile is the positions [64 t, 64 t + 64), a row sits in its tile at position mod 64,
-/// tiles are merged in ascending order and a tile with no visible row is skipped. So block size, chunking, batching and threads cannot change a bit.
-/// Cached rows are read where they lie.
+/// <para>
+/// The order of accumulation depends on positions alone: a tile is the positions [64 t, 64 t + 64), a row sits in its tile at position mod 64, a score is added up as in every product (<see cref="Lanes"/>),
+/// a result in one chain of fused additions over the seen rows of the span in ascending position; four tiles are a span, spans are merged in ascending order, and a tile with no visible row is skipped.
+/// So block size, chunking, batching, threads and the splitting of positions over threads (arXiv:2311.01282) cannot change a bit.
+/// </para>
+/// <para>
+/// An item is some rows of one sequence and one key-value head. A tile is widened once for all rows and query heads of the item (<see cref="AttentionPacking"/>);
+/// floats are read where they lie. A row that is not seen takes no part in a result, whatever it holds.
+/// </para>
 /// </remarks>
 internal readonly unsafe ref struct TiledAttention : IRangeJob
 {
     /// <summary>Positions in a tile.</summary>
     public const int Tile = 64;
 
+    private const MethodImplOptions KernelCode = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
+
+    // A block of rows is asked for a little before it is read, and only for the first query rows that read it; where there are many, the processor keeps up by itself.
+    private const int Ahead = 4096, MostQueriesToFetch = 32;
+
     private readonly AttentionPlan _plan;
+    private readonly AttentionScratch _scratch;
     private readonly ReadOnlySpan<float> _queries;
     private readonly Span<float> _output;
-    private readonly float* _keys, _values;
-    private readonly int _group, _kvHeads, _headSize, _stride, _queryStride, _outputStride, _window;
+    private readonly byte* _keys, _values;
+    private readonly CacheType _type;
+    private readonly int _group, _kvHeads, _headSize, _stride, _queryStride, _outputStride, _window, _partialStride;
+    private readonly long _rowBytes, _headStride;
     private readonly float _scale;
+    private readonly bool _split, _inPlace;
     private readonly ComputeCounters _counters;
 
     /// <summary>Describes one layer's attention.</summary>
     /// <param name="plan">Who sees whom.</param>
+    /// <param name="scratch">Memory to work in; one job uses it at a time.</param>
     /// <param name="queries"><c>[rows, heads · headSize]</c>, rotated.</param>
-    /// <param name="keys">The layer's keys, <c>[slots, kvHeads · headSize]</c>.</param>
+    /// <param name="keys">The layer's keys, <c>[kvHeads, slots, headSize]</c>, each head's as <see cref="CacheRows"/> stores it: what one head reads lies together.</param>
     /// <param name="values">The layer's values, the same shape.</param>
+    /// <param name="type">How keys and values are stored.</param>
     /// <param name="output"><c>[rows, heads · headSize]</c>, overwritten.</param>
     /// <param name="kvHeads">Key-value heads.</param>
-    /// <param name="headSize">Floats in a head, at most 1024.</param>
     /// <param name="scale">Factor of the scores, usually 1 / √headSize.</param>
     /// <param name="window">Positions a row sees, itself included; 0 for all.</param>
     /// <param name="counters">Receives the bytes read.</param>
-    public TiledAttention(AttentionPlan plan, Matrix queries, ByteRegion keys, ByteRegion values, Matrix output, int kvHeads, int headSize, float scale, int window, ComputeCounters counters)
+    public TiledAttention(AttentionPlan plan, AttentionScratch scratch, Matrix queries, ByteRegion keys, ByteRegion values, CacheType type, Matrix output, int kvHeads, float scale, int window, ComputeCounters counters)
     {
         _plan = plan;
+        _scratch = scratch;
         _queries = queries.Data;
         _output = output.Data;
-        _keys = (float*)keys.Pointer;
-        _values = (float*)values.Pointer;
+        _keys = keys.Pointer;
+        _values = values.Pointer;
+        _type = type;
         _kvHeads = kvHeads;
-        _group = queries.Columns / headSize / kvHeads;
-        _headSize = headSize;
-        _stride = kvHeads * headSize;
+        (_group, _headSize, _stride) = (scratch.Group, scratch.HeadSize, scratch.Stride);
+        _rowBytes = CacheRows.HeadBytes(type, _headSize);
+        _headStride = keys.Length / kvHeads;
         _queryStride = queries.Stride;
         _outputStride = output.Stride;
         _scale = scale;
         _window = window;
         _counters = counters;
+        _inPlace = type == CacheType.F32 && _stride == _headSize;
+        _partialStride = plan.MostRows * _group * (_stride + 2);
+        _split = plan.SpanCount > plan.ItemCount && plan.ItemCount * kvHeads < scratch.ItemsToSplit && (long)plan.SpanCount * kvHeads * _partialStride <= scratch.PartialLength;
+        if (_split) scratch.Done[..(plan.ItemCount * kvHeads)].Clear();
     }
 
-    /// <summary>Items of work: one for each item of the plan and key-value head.</summary>
-    public int Count => _plan.ItemCount * _kvHeads;
+    /// <summary>Items of work: one for each item of the plan and key-value head; where these are few, one for each of their spans.</summary>
+    public int Count => (_split ? _plan.SpanCount : _plan.ItemCount) * _kvHeads;
 
     /// <inheritdoc/>
-    [SkipLocalsInit]
     public void Execute(int from, int to, int worker)
     {
-        int* slots = stackalloc int[Tile + 4];
-        int* lanes = stackalloc int[Tile + 4];
-        float* scratch = stackalloc float[Tile + _headSize + 32];
-        float* states = stackalloc float[2 * AttentionPlan.RowsPerItem * _group];
+        AttentionWork work = _scratch.Worker(worker);
+        for (int i = 0; i < Tile && !_inPlace; i++) work.Offsets[i] = (long)i * _stride;
         // SAFETY: the spans' memory cannot move or go while it is fixed; every index below comes from the plan, whose slots the store gave out.
         fixed (float* queries = _queries)
         fixed (float* output = _output)
             for (int i = from; i < to; i++)
+                if (_split) AttendSpan(i % _plan.SpanCount, i / _plan.SpanCount, queries, output, ref work); // One head after the other: what it reads lies together.
+                else AttendItem(_plan.ItemCount - 1 - i / _kvHeads, i % _kvHeads, queries, output, ref work); // The last rows see most: what is left for the end is small.
+    }
+
+    private void AttendItem(int index, int kvHead, float* queries, float* output, ref AttentionWork work)
+    {
+        ref readonly AttentionItem item = ref _plan.Item(index);
+        int count = item.Rows * _group;
+        LoadQueries(in item, kvHead, queries, work.Queries);
+        Begin(in work.Total, count);
+        for (int span = 0; span < item.Spans; span++)
+        {
+            Begin(in work.Span, count);
+            AttendSpan(in item, span, kvHead, ref work);
+            Merge(in work.Total, in work.Span, count);
+        }
+        Finish(in item, kvHead, in work.Total, output);
+    }
+
+    private void AttendSpan(int index, int kvHead, float* queries, float* output, ref AttentionWork work)
+    {
+        int itemIndex = _plan.ItemOfSpan(index);
+        ref readonly AttentionItem item = ref _plan.Item(itemIndex);
+        int count = item.Rows * _group;
+        LoadQueries(in item, kvHead, queries, work.Queries);
+        work.Span = Partial(index, kvHead, count);
+        Begin(in work.Span, count);
+        AttendSpan(in item, index - item.SpanStart, kvHead, ref work);
+        // Whoever comes last merges, in ascending order, what all have left.
+        if (Interlocked.Increment(ref _scratch.Done[itemIndex * _kvHeads + kvHead]) < item.Spans) return;
+        Begin(in work.Total, count);
+        for (int span = 0; span < item.Spans; span++) Merge(in work.Total, Partial(item.SpanStart + span, kvHead, count), count);
+        Finish(in item, kvHead, in work.Total, output);
+    }
+
+    private AttentionState Partial(int span, int kvHead, int count)
+    {
+        float* at = _scratch.Partials + ((long)span * _kvHeads + kvHead) * _partialStride;
+        return new AttentionState(at + (long)count * _stride, at + (long)count * (_stride + 1), at);
+    }
+
+    private void Begin(in AttentionState state, int count)
+    {
+        new Span<float>(state.Max, count).Fill(float.NegativeInfinity);
+        new Span<float>(state.Sum, count).Clear();
+        new Span<float>(state.Values, count * _stride).Clear();
+    }
+
+    [MethodImpl(KernelCode)]
+    private void LoadQueries(in AttentionItem item, int kvHead, float* queries, float* scaled)
+    {
+        long first = _plan.Sequence(item.Sequence).FirstRow + item.First;
+        for (int r = 0; r < item.Rows; r++)
+            for (int h = 0; h < _group; h++)
             {
-                (int sequence, int row) = _plan.Item(i / _kvHeads);
-                Attend(in _plan.Sequence(sequence), row, i % _kvHeads, queries, output, slots, lanes, (float*)(((nuint)scratch + 63) & ~(nuint)63), states);
+                float* from = queries + (first + r) * _queryStride + (long)(kvHead * _group + h) * _headSize, to = scaled + (long)(r * _group + h) * _stride;
+                int d = 0;
+                for (; d + 8 <= _headSize; d += 8) (Vector256.Load(from + d) * _scale).Store(to + d);
+                for (; d < _headSize; d++) to[d] = from[d] * _scale;
+                for (; d < _stride; d++) to[d] = 0;
             }
     }
 
-    private void Attend(in AttentionSequence s, int firstRow, int kvHead, float* queries, float* output, int* slots, int* lanes, float* scratch, float* states)
+    /// <summary>Adds a span to the spans before it.</summary>
+    [MethodImpl(KernelCode)]
+    private void Merge(in AttentionState total, in AttentionState span, int count)
     {
-        int rows = Math.Min(AttentionPlan.RowsPerItem, s.Rows - firstRow), head0 = kvHead * _group;
-        int least = int.MaxValue, most = 0;
-        for (int r = 0; r < rows; r++)
+        for (int q = 0; q < count; q++)
         {
-            int position = s.Positions[s.Cached + firstRow + r];
-            least = Math.Min(least, position);
-            most = Math.Max(most, position);
-            float* target = output + (long)(s.FirstRow + firstRow + r) * _outputStride + (long)head0 * _headSize;
-            new Span<float>(target, _group * _headSize).Clear();
+            if (float.IsNegativeInfinity(span.Max[q])) continue;
+            float old = total.Max[q], max = MathF.Max(old, span.Max[q]), keep = Exponential.NonPositive(old - max), add = Exponential.NonPositive(span.Max[q] - max);
+            total.Max[q] = max;
+            total.Sum[q] = MathF.FusedMultiplyAdd(total.Sum[q], keep, span.Sum[q] * add);
+            Scale(total.Values + (long)q * _stride, keep, span.Values + (long)q * _stride, add);
         }
-        for (int i = 0; i < rows * _group; i++) (states[2 * i], states[2 * i + 1]) = (float.NegativeInfinity, 0);
-        float* keys = _keys + (long)kvHead * _headSize, values = _values + (long)kvHead * _headSize;
+    }
+
+    [MethodImpl(KernelCode)]
+    private void Scale(float* total, float keep, float* span, float add)
+    {
+        if (Vector512.IsHardwareAccelerated)
+            for (int d = 0; d < _stride; d += 16)
+                Vector512.FusedMultiplyAdd(Vector512.Load(total + d), Vector512.Create(keep), Vector512.Load(span + d) * add).Store(total + d);
+        else
+            for (int d = 0; d < _stride; d += 8)
+                Vector256.FusedMultiplyAdd(Vector256.Load(total + d), Vector256.Create(keep), Vector256.Load(span + d) * add).Store(total + d);
+    }
+
+    private void Finish(in AttentionItem item, int kvHead, in AttentionState total, float* output)
+    {
+        long first = _plan.Sequence(item.Sequence).FirstRow + item.First;
+        for (int q = 0; q < item.Rows * _group; q++)
+        {
+            float* values = total.Values + (long)q * _stride, target = output + (first + q / _group) * _outputStride + (long)(kvHead * _group + q % _group) * _headSize;
+            Vector256<float> sum = Vector256.Create(total.Sum[q]);
+            int d = 0;
+            for (; d + 8 <= _headSize; d += 8) (Vector256.Load(values + d) / sum).Store(target + d);
+            for (; d < _headSize; d++) target[d] = values[d] / total.Sum[q];
+        }
+    }
+
+    [MethodImpl(KernelCode)]
+    private void AttendSpan(in AttentionItem item, int span, int kvHead, ref AttentionWork work)
+    {
+        ref readonly AttentionSequence s = ref _plan.Sequence(item.Sequence);
+        int from = Math.Max(span * AttentionPlan.SpanPositions, WindowStart(item.Least)) / Tile;
+        int to = Math.Min(span * AttentionPlan.SpanPositions + AttentionPlan.SpanPositions - 1, item.Most) / Tile;
         long read = 0;
-        for (int tile = WindowStart(least) / Tile; tile <= most / Tile; tile++)
+        for (int tile = from; tile <= to; tile++)
         {
             int begin = tile * Tile, end = begin + Tile;
             (int cached0, int cached1) = CachedRange(in s, begin, end);
-            (int new0, int new1) = NewRange(in s, begin, end, firstRow + rows);
-            read += cached1 - Math.Max(cached0, CachedRange(in s, begin, Math.Max(begin, WindowStart(least))).To);
-            read += CountVisible(in s, firstRow, rows, new0, new1, begin, end, WindowStart(least));
-            bool shared = new0 >= new1 && WindowStart(most) <= begin;
-            int n = shared ? Collect(in s, 0, cached0, cached1, 0, 0, begin, end, 0, slots, lanes) : 0;
-            for (int r = 0; r < rows; r++)
+            ulong cached = 0;
+            if (cached1 - cached0 == Tile)
             {
-                int row = firstRow + r;
-                if (!shared) n = Collect(in s, row, cached0, cached1, new0, new1, begin, end, WindowStart(s.Positions[s.Cached + row]), slots, lanes);
-                if (n == 0) continue;
-                long at = (long)(s.FirstRow + row);
-                for (int h = 0; h < _group; h++)
-                    AttendTile(queries + at * _queryStride + (long)(head0 + h) * _headSize, keys, values, slots, lanes, n,
-                        output + at * _outputStride + (long)(head0 + h) * _headSize, states + 2 * (r * _group + h), scratch);
+                cached = ulong.MaxValue;
+                s.Slots.AsSpan(cached0, Tile).CopyTo(new Span<int>(work.Slots, Tile));
             }
+            else
+                for (int c = cached0; c < cached1; c++)
+                {
+                    int place = s.Positions[c] - begin;
+                    work.Slots[place] = s.Slots[c];
+                    cached |= 1UL << place;
+                }
+            work.Ahead = item.Rows * _group <= MostQueriesToFetch ? Ahead : 0;
+            if (end <= s.FirstPosition || s.IsChain) read += AttendChain(in s, in item, begin, cached, kvHead, ref work);
+            else read += AttendTree(in s, in item, begin, cached, kvHead, ref work);
         }
-        for (int r = 0; r < rows; r++)
-            for (int h = 0; h < _group; h++)
+        _counters.AddKv(read * _rowBytes * 2);
+    }
+
+    /// <summary>A tile in which every position has one row: all rows of the item share it. Returns the rows read.</summary>
+    [MethodImpl(KernelCode)]
+    private int AttendChain(in AttentionSequence s, in AttentionItem item, int begin, ulong cached, int kvHead, ref AttentionWork work)
+    {
+        int first = s.FirstPosition - begin;
+        if (first < Tile)
+            for (int j = Math.Max(0, -first); j < s.Rows && first + j < Tile; j++) work.Slots[first + j] = s.Slots[s.Cached + j];
+        ulong seen = 0;
+        for (int r = 0; r < item.Rows; r++)
+        {
+            int row = item.First + r;
+            ulong mask = cached | (first < Tile ? Bits(_plan.Ancestors(in s, row), first) : 0);
+            mask &= From(WindowStart(s.Positions[s.Cached + row]) - begin);
+            seen |= mask;
+            for (int h = 0; h < _group; h++) work.Masks[r * _group + h] = mask;
+        }
+        if (seen == 0) return 0;
+        ulong packed = 0;
+        Pack(seen, ref packed, kvHead, ref work);
+        Attend(0, item.Rows * _group, kvHead, ref work);
+        return BitOperations.PopCount(seen);
+    }
+
+    /// <summary>A tile with rows of a tree, where siblings share a position: one row after the other; what the last one had in place stays there. Returns the rows read, each once.</summary>
+    private int AttendTree(in AttentionSequence s, in AttentionItem item, int begin, ulong cached, int kvHead, ref AttentionWork work)
+    {
+        ulong packed = 0, seen = 0;
+        for (int r = 0; r < item.Rows; r++)
+        {
+            int row = item.First + r;
+            ulong mask = cached, window = From(WindowStart(s.Positions[s.Cached + row]) - begin);
+            for (int j = 0; j <= row; j++)
             {
-                float* target = output + (long)(s.FirstRow + firstRow + r) * _outputStride + (long)(head0 + h) * _headSize;
-                float sum = states[2 * (r * _group + h) + 1];
-                for (int d = 0; d < _headSize; d++) target[d] /= sum;
+                int place = s.Positions[s.Cached + j] - begin;
+                if ((uint)place >= Tile || !Sees(in s, row, j)) continue;
+                work.Slots[place] = s.Slots[s.Cached + j];
+                mask |= 1UL << place;
             }
-        _counters.AddKv(read * _headSize * 2 * sizeof(float));
+            mask &= window;
+            seen |= cached & window;
+            if (mask == 0) continue;
+            for (int h = 0; h < _group; h++) work.Masks[r * _group + h] = mask;
+            Pack(mask, ref packed, kvHead, ref work);
+            Attend(r * _group, (r + 1) * _group, kvHead, ref work);
+        }
+        return BitOperations.PopCount(seen) + CountVisible(in s, in item, begin);
     }
 
     private int WindowStart(int position) => _window == 0 ? 0 : Math.Max(0, position - _window + 1);
@@ -141,173 +288,128 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
         return low;
     }
 
-    private static (int From, int To) NewRange(in AttentionSequence s, int begin, int end, int limit)
-    {
-        if (end <= s.FirstPosition) return (0, 0);
-        if (!s.IsChain) return (0, limit);
-        int from = Math.Max(0, begin - s.FirstPosition), to = Math.Min(limit, end - s.FirstPosition);
-        return from < to ? (from, to) : (0, 0);
-    }
-
-    /// <summary>Rows of the batch in the tile that at least one row of the item sees: each is read once.</summary>
-    private int CountVisible(in AttentionSequence s, int firstRow, int rows, int new0, int new1, int begin, int end, int windowStart)
+    /// <summary>Rows of the batch in the tile that at least one row of the item sees.</summary>
+    private int CountVisible(in AttentionSequence s, in AttentionItem item, int begin)
     {
         int count = 0;
-        for (int j = new0; j < new1; j++)
+        for (int j = 0; j < item.First + item.Rows; j++)
         {
             int position = s.Positions[s.Cached + j];
-            if (position < begin || position >= end || position < windowStart) continue;
-            for (int r = Math.Max(0, j - firstRow); r < rows; r++)
-                if (Sees(in s, firstRow + r, j))
-                {
-                    count++;
-                    break;
-                }
+            if (position < begin || position >= begin + Tile) continue;
+            for (int r = Math.Max(0, j - item.First); r < item.Rows; r++)
+            {
+                int row = item.First + r;
+                if (position < WindowStart(s.Positions[s.Cached + row]) || !Sees(in s, row, j)) continue;
+                count++;
+                break;
+            }
         }
         return count;
     }
 
     private bool Sees(in AttentionSequence s, int row, int other) => (_plan.Ancestors(in s, row)[other / 64] >> (other % 64) & 1) != 0;
 
-    /// <summary>Lists the slots in the tile that a row sees, with their places in it, in ascending position.</summary>
-    private int Collect(in AttentionSequence s, int row, int cached0, int cached1, int new0, int new1, int begin, int end, int windowStart, int* slots, int* lanes)
+    /// <summary>The bits [−first, 64 − first) of a row's ancestors: those whose places in the tile are 0 to 63.</summary>
+    private static ulong Bits(ReadOnlySpan<ulong> ancestors, int first)
     {
-        int n = 0;
-        for (int c = cached0; c < cached1; c++)
-        {
-            int position = s.Positions[c];
-            if (position < windowStart) continue;
-            (slots[n], lanes[n]) = (s.Slots[c], position - begin);
-            n++;
-        }
-        for (int j = new0; j < new1 && j <= row; j++)
-        {
-            int position = s.Positions[s.Cached + j];
-            if (position < begin || position >= end || position < windowStart || !Sees(in s, row, j)) continue;
-            (slots[n], lanes[n]) = (s.Slots[s.Cached + j], position - begin);
-            n++;
-        }
-        return n;
+        if (first >= 0) return ancestors[0] << first;
+        int word = -first / 64, shift = -first % 64;
+        if (word >= ancestors.Length) return 0;
+        ulong low = ancestors[word] >> shift;
+        return shift == 0 || word + 1 == ancestors.Length ? low : low | ancestors[word + 1] << (64 - shift);
     }
 
-    /// <summary>Adds one tile to one query head's running maximum, sum and weighted values.</summary>
-    /// <remarks>Compiled at once and on its own: profile-guided inlining into the caller spends the compiler's budget and leaves vector helpers as calls.</remarks>
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private void AttendTile(float* query, float* keys, float* values, int* slots, int* lanes, int n, float* output, float* state, float* scratch)
+    /// <summary>The bits from <paramref name="place"/> on.</summary>
+    private static ulong From(int place) => place <= 0 ? ulong.MaxValue : place >= Tile ? 0 : ulong.MaxValue << place;
+
+    private static void Offsets(ReadOnlySpan<int> slots, long rowLength, long* offsets)
     {
-        float* scores = scratch, sums = scratch + Tile;
-        Vector512<float> absent = Vector512.Create(float.NegativeInfinity);
-        for (int i = 0; i < Tile; i += 16) absent.Store(scores + i);
-        for (int pad = n; pad < ((n + 3) & ~3); pad++) slots[pad] = slots[n - 1];
-        for (int i = 0; i < n; i += 4)
+        int i = 0;
+        if (Vector512.IsHardwareAccelerated)
+            for (; i + 8 <= slots.Length; i += 8) (Vector512.WidenLower(Vector256.Create(slots[i..]).ToVector512Unsafe()) * rowLength).Store(offsets + i);
+        for (; i < slots.Length; i++) offsets[i] = slots[i] * rowLength;
+    }
+
+    /// <summary>Makes the wanted places of the tile readable, where they are not yet: floats lie where they are, all else is widened.</summary>
+    [MethodImpl(KernelCode)]
+    private void Pack(ulong wanted, ref ulong packed, int kvHead, ref AttentionWork work)
+    {
+        byte* keys = _keys + kvHead * _headStride, values = _values + kvHead * _headStride;
+        if (_inPlace)
         {
-            Vector128<float> four = Dot4(query, keys + (long)slots[i] * _stride, keys + (long)slots[i + 1] * _stride, keys + (long)slots[i + 2] * _stride, keys + (long)slots[i + 3] * _stride) * _scale;
-            scores[lanes[i]] = four[0];
-            if (i + 1 < n) scores[lanes[i + 1]] = four[1];
-            if (i + 2 < n) scores[lanes[i + 2]] = four[2];
-            if (i + 3 < n) scores[lanes[i + 3]] = four[3];
+            // A place that is not wanted stands for one that is: it is not seen, but it is read.
+            Offsets(new ReadOnlySpan<int>(work.Slots, Tile), _headSize, work.Offsets);
+            long any = work.Offsets[BitOperations.TrailingZeroCount(wanted)];
+            for (ulong missing = ~wanted; missing != 0; missing &= missing - 1) work.Offsets[BitOperations.TrailingZeroCount(missing)] = any;
+            return;
         }
-        Vector512<float> s0 = Vector512.Load(scores), s1 = Vector512.Load(scores + 16), s2 = Vector512.Load(scores + 32), s3 = Vector512.Load(scores + 48);
-        float tileMax = Maximum(Vector512.Max(Vector512.Max(s0, s1), Vector512.Max(s2, s3)));
-        Vector512<float> max = Vector512.Create(tileMax);
-        s0 = Vector512.Exp(s0 - max);
-        s1 = Vector512.Exp(s1 - max);
-        s2 = Vector512.Exp(s2 - max);
-        s3 = Vector512.Exp(s3 - max);
-        s0.Store(scores);
-        s1.Store(scores + 16);
-        s2.Store(scores + 32);
-        s3.Store(scores + 48);
-        float tileSum = Vector512.Sum((s0 + s1) + (s2 + s3));
-        WeightedValues(scores, values, slots, lanes, n, sums);
-        float newMax = MathF.Max(state[0], tileMax), keep = MathF.Exp(state[0] - newMax), add = MathF.Exp(tileMax - newMax);
-        (state[0], state[1]) = (newMax, MathF.FusedMultiplyAdd(state[1], keep, tileSum * add));
-        int d = 0;
-        for (; d + 16 <= _headSize; d += 16)
-            Vector512.FusedMultiplyAdd(Vector512.Load(output + d), Vector512.Create(keep), Vector512.Load(sums + d) * add).Store(output + d);
-        for (; d < _headSize; d++) output[d] = MathF.FusedMultiplyAdd(output[d], keep, sums[d] * add);
-    }
-
-    private static float Maximum(Vector512<float> v)
-    {
-        Vector256<float> a = Vector256.Max(v.GetLower(), v.GetUpper());
-        Vector128<float> b = Vector128.Max(a.GetLower(), a.GetUpper());
-        return MathF.Max(MathF.Max(b[0], b[1]), MathF.Max(b[2], b[3]));
-    }
-
-    /// <summary>Four dot products of one query; each has the same order of accumulation as it would have alone.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private Vector128<float> Dot4(float* q, float* k0, float* k1, float* k2, float* k3)
-    {
-        Vector512<float> a0 = default, a1 = default, a2 = default, a3 = default;
-        int d = 0;
-        for (; d + 16 <= _headSize; d += 16)
+        for (ulong want = wanted; want != 0; want &= want - 1)
         {
-            Vector512<float> x = Vector512.Load(q + d);
-            a0 = Vector512.FusedMultiplyAdd(x, Vector512.Load(k0 + d), a0);
-            a1 = Vector512.FusedMultiplyAdd(x, Vector512.Load(k1 + d), a1);
-            a2 = Vector512.FusedMultiplyAdd(x, Vector512.Load(k2 + d), a2);
-            a3 = Vector512.FusedMultiplyAdd(x, Vector512.Load(k3 + d), a3);
+            int i = BitOperations.TrailingZeroCount(want);
+            if ((packed >> i & 1) != 0 && work.Packed[i] == work.Slots[i]) continue;
+            int slot = work.Packed[i] = work.Slots[i];
+            AttentionPacking.Unpack(_type, keys + slot * _rowBytes, _headSize, work.Keys + work.Offsets[i]);
+            AttentionPacking.Unpack(_type, values + slot * _rowBytes, _headSize, work.Values + work.Offsets[i]);
         }
-        Vector128<float> sum = SumEach(Fold(a0), Fold(a1), Fold(a2), Fold(a3));
-        if (d == _headSize) return sum;
-        float t0 = sum[0], t1 = sum[1], t2 = sum[2], t3 = sum[3];
-        for (; d < _headSize; d++)
-        {
-            t0 = MathF.FusedMultiplyAdd(q[d], k0[d], t0);
-            t1 = MathF.FusedMultiplyAdd(q[d], k1[d], t1);
-            t2 = MathF.FusedMultiplyAdd(q[d], k2[d], t2);
-            t3 = MathF.FusedMultiplyAdd(q[d], k3[d], t3);
-        }
-        return Vector128.Create(t0, t1, t2, t3);
+        packed |= wanted;
     }
 
-    private static Vector128<float> Fold(Vector512<float> v)
+    /// <summary>Adds the tile to the query rows [from, to) of the item.</summary>
+    [MethodImpl(KernelCode)]
+    private void Attend(int from, int to, int kvHead, ref AttentionWork work)
     {
-        Vector256<float> half = v.GetLower() + v.GetUpper();
-        return half.GetLower() + half.GetUpper();
-    }
-
-    /// <summary>The sum of each of four vectors, always as (0 + 1) + (2 + 3).</summary>
-    private static Vector128<float> SumEach(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d)
-        => Sse3.IsSupported
-            ? Sse3.HorizontalAdd(Sse3.HorizontalAdd(a, b), Sse3.HorizontalAdd(c, d))
-            : Vector128.Create((a[0] + a[1]) + (a[2] + a[3]), (b[0] + b[1]) + (b[2] + b[3]), (c[0] + c[1]) + (c[2] + c[3]), (d[0] + d[1]) + (d[2] + d[3]));
-
-    /// <summary><c>sums = Σ p[lane] · value</c>, in ascending position.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private void WeightedValues(float* p, float* values, int* slots, int* lanes, int n, float* sums)
-    {
-        int d = 0;
-        for (; d + 64 <= _headSize; d += 64)
+        float* keys = _inPlace ? (float*)(_keys + kvHead * _headStride) : work.Keys;
+        int blocks = (to - from + AttentionScores.MaxRows - 1) / AttentionScores.MaxRows, size = (to - from + blocks - 1) / blocks;
+        for (int q = from; q < to; q += size)
         {
-            Vector512<float> a0 = default, a1 = default, a2 = default, a3 = default;
-            for (int i = 0; i < n; i++)
+            int rows = Math.Min(size, to - q);
+            ulong any = 0, all = ulong.MaxValue;
+            for (int i = 0; i < rows; i++)
             {
-                float* v = values + (long)slots[i] * _stride + d;
-                Vector512<float> w = Vector512.Create(p[lanes[i]]);
-                a0 = Vector512.FusedMultiplyAdd(w, Vector512.Load(v), a0);
-                a1 = Vector512.FusedMultiplyAdd(w, Vector512.Load(v + 16), a1);
-                a2 = Vector512.FusedMultiplyAdd(w, Vector512.Load(v + 32), a2);
-                a3 = Vector512.FusedMultiplyAdd(w, Vector512.Load(v + 48), a3);
+                ulong mask = work.Masks[q + i];
+                any |= mask;
+                all &= mask;
             }
-            a0.Store(sums + d);
-            a1.Store(sums + d + 16);
-            a2.Store(sums + d + 32);
-            a3.Store(sums + d + 48);
+            if (any == 0) continue;
+            int count = (Tile - BitOperations.LeadingZeroCount(any) + 15) / 16 * 16;
+            AttentionScores.Multiply(rows, work.Queries + (long)q * _stride, keys, work.Offsets, count, _stride, work.Scores, q == 0 ? work.Ahead : 0);
+            AttentionSoftmax.Step(rows, work.Scores, work.Masks + q, work.Span.Max + q, work.Span.Sum + q, work.Keep);
+            AddValues(q, rows, any, all, kvHead, ref work);
         }
-        for (; d + 16 <= _headSize; d += 16)
+    }
+
+    [MethodImpl(KernelCode)]
+    private void AddValues(int q, int rows, ulong any, ulong all, int kvHead, ref AttentionWork work)
+    {
+        // What every row of the block sees is added for all together, if it comes before what only some see: each row's order is ascending either way.
+        bool together = all != 0 && (any == all || BitOperations.TrailingZeroCount(any & ~all) > BitOperations.Log2(all));
+        if (together) AddValues(q, rows, 0, all, kvHead, work.Keep, ref work);
+        if (any == all) return;
+        for (int i = 0; i < rows; i++)
         {
-            Vector512<float> a = default;
-            for (int i = 0; i < n; i++)
-                a = Vector512.FusedMultiplyAdd(Vector512.Create(p[lanes[i]]), Vector512.Load(values + (long)slots[i] * _stride + d), a);
-            a.Store(sums + d);
+            ulong mask = work.Masks[q + i];
+            if (together) (mask, work.Keep[i]) = (mask & ~all, 1);
+            if (mask != 0) AddValues(q + i, 1, i, mask, kvHead, work.Keep + i, ref work);
         }
-        for (; d < _headSize; d++)
+    }
+
+    [MethodImpl(KernelCode)]
+    private void AddValues(int q, int rows, int scoreRow, ulong mask, int kvHead, float* keep, ref AttentionWork work)
+    {
+        int count = BitOperations.PopCount(mask), first = BitOperations.TrailingZeroCount(mask);
+        int* lanes = work.Identity + first;
+        long* offsets = work.Offsets + first;
+        if (Tile - BitOperations.LeadingZeroCount(mask) - first != count)
         {
-            float a = 0;
-            for (int i = 0; i < n; i++) a = MathF.FusedMultiplyAdd(p[lanes[i]], values[(long)slots[i] * _stride + d], a);
-            sums[d] = a;
+            lanes = work.ListLanes;
+            offsets = work.ListOffsets;
+            for (int n = 0; mask != 0; mask &= mask - 1, n++)
+            {
+                lanes[n] = BitOperations.TrailingZeroCount(mask);
+                offsets[n] = work.Offsets[lanes[n]];
+            }
         }
+        float* values = _inPlace ? (float*)(_values + kvHead * _headStride) : work.Values;
+        WeightedValues.Add(rows, _stride, work.Scores + scoreRow * Tile, Tile, lanes, values, offsets, count, work.Span.Values + (long)q * _stride, _stride, keep, q == 0 ? work.Ahead : 0);
     }
 }

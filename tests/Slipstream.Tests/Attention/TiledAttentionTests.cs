@@ -8,13 +8,14 @@ public sealed class TiledAttentionTests
     public static TheoryData<int, int, int, int> Shapes { get; } = new()
     {
         { 4, 4, 16, 0 }, { 4, 2, 24, 0 }, { 6, 1, 64, 0 }, { 3, 3, 7, 0 }, { 4, 2, 80, 9 }, { 9, 3, 64, 70 }, { 2, 1, 130, 1 },
+        { 5, 1, 4, 0 }, { 16, 2, 48, 0 }, { 7, 1, 36, 300 }, { 13, 1, 33, 0 }, { 1, 1, 1024, 0 },
     };
 
     [Theory]
     [MemberData(nameof(Shapes))]
     public void A_chain_matches_the_definition(int heads, int kvHeads, int headSize, int window)
     {
-        foreach ((int cached, int rows) in ((int, int)[])[(0, 1), (0, 40), (63, 1), (64, 3), (150, 17), (5, 130)])
+        foreach ((int cached, int rows) in ((int, int)[])[(0, 1), (0, 40), (63, 1), (64, 3), (150, 17), (5, 130), (600, 1), (511, 6)])
         {
             Case c = Case.Random(heads, kvHeads, headSize, window, cached, [.. Enumerable.Range(-1, rows)], seed: cached + rows);
             float[] actual = c.Run(out long bytes);
@@ -33,6 +34,20 @@ public sealed class TiledAttentionTests
             Case c = Case.Random(4, 2, 32, 0, cached, parents, seed: 11 + cached);
             c.AssertClose(c.Run(out _));
         }
+    }
+
+    [Theory]
+    [InlineData(CacheType.F32), InlineData(CacheType.F16), InlineData(CacheType.Q8)]
+    public void A_tree_row_after_a_deeper_one_sees_its_own_window(CacheType type)
+    {
+        foreach (int cached in (ReadOnlySpan<int>)[3, 20, 60, 64, 200])
+            foreach (int window in (ReadOnlySpan<int>)[2, 4, 7, 70])
+            {
+                Case c = Case.Random(4, 2, 32, window, cached, [-1, 0, 1, 2, 3, 0, 5, -1], seed: 21 + cached) with { Type = type };
+                float[] actual = c.Run(out long bytes);
+                c.Rounded().AssertClose(actual);
+                Assert.Equal(c.ExpectedBytes(), bytes);
+            }
     }
 
     [Fact]
@@ -57,6 +72,58 @@ public sealed class TiledAttentionTests
             Assert.Equal(expected[(row * c.Width)..((row + 1) * c.Width)], c.Chunk(row).Run(out _));
     }
 
+    [Theory]
+    [InlineData(CacheType.F32), InlineData(CacheType.F16), InlineData(CacheType.Q8)]
+    public void Positions_shared_out_over_workers_do_not_change_a_bit(CacheType type)
+    {
+        foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(6, 2, 64, 0), (4, 4, 40, 0), (8, 1, 20, 300), (3, 1, 64, 100)])
+            foreach (int[] parents in (int[][])[[-1], [-1, 0, 1, 2, 3, 4, 5], [-1, 0, 0, 2, 1, 3, 3, 6], [.. Enumerable.Range(-1, 70)]])
+            {
+                Case c = Case.Random(heads, kvHeads, headSize, window, 1020, parents, seed: 7) with { Type = type };
+                float[] whole = c.Run(out long bytes, workers: 1, contextLength: 0);
+                Assert.Equal(whole, c.Run(out long shared, threads: 2, workers: 100));
+                Assert.Equal(bytes, shared);
+                Assert.Equal(c.ExpectedBytes(), bytes);
+                for (int row = 0; row < parents.Length && parents[^1] == parents.Length - 2; row += 23)
+                    Assert.Equal(whole[(row * c.Width)..((row + 1) * c.Width)], c.Chunk(row).Run(out _, workers: 100));
+            }
+    }
+
+    [Theory]
+    [InlineData(CacheType.F16), InlineData(CacheType.Q8)]
+    public void A_rounded_cache_matches_the_definition_of_what_it_stores(CacheType type)
+    {
+        foreach (int headSize in (ReadOnlySpan<int>)[4, 7, 16, 24, 33, 64, 80, 128])
+            foreach ((int cached, int rows) in ((int, int)[])[(0, 40), (63, 2), (300, 1), (130, 17)])
+            {
+                Case c = Case.Random(4, 2, headSize, 0, cached, [.. Enumerable.Range(-1, rows)], seed: headSize + rows) with { Type = type };
+                float[] actual = c.Run(out long bytes);
+                c.Rounded().AssertClose(actual);
+                Assert.Equal(c.ExpectedBytes(), bytes);
+                // And near the float cache: keys of up to 1 move scores by their rounding, values move results by theirs.
+                double bound = type == CacheType.F16 ? 2e-3 : 2e-2;
+                float[] exact = (c with { Type = CacheType.F32 }).Run(out _);
+                Assert.All(exact.Zip(actual), pair => Assert.Equal(pair.First, pair.Second, bound));
+            }
+    }
+
+    [Fact]
+    public void What_is_not_seen_takes_no_part_whatever_it_holds()
+    {
+        // A later row of the chunk that is not finite must not reach the rows before it, in any type.
+        foreach (CacheType type in Enum.GetValues<CacheType>())
+        {
+            Case c = Case.Random(6, 2, 32, 0, 70, [.. Enumerable.Range(-1, 40)], seed: 12) with { Type = type };
+            float[] expected = c.Run(out _);
+            int poisoned = 31, stride = c.KvHeads * c.HeadSize;
+            float[] values = [.. c.Values];
+            values.AsSpan(c.Slots[c.Cached + poisoned] * stride, stride).Fill(float.NaN);
+            float[] actual = (c with { Values = values }).Run(out _);
+            Assert.Equal(expected[..(poisoned * c.Width)], actual[..(poisoned * c.Width)]);
+            Assert.All(actual[(poisoned * c.Width)..], x => Assert.True(float.IsNaN(x)));
+        }
+    }
+
     [Fact]
     public void Positions_with_gaps_stay_where_they_were()
     {
@@ -78,7 +145,11 @@ public sealed class TiledAttentionTests
     /// <summary>One sequence with everything attention needs.</summary>
     private sealed record Case(int Heads, int KvHeads, int HeadSize, int Window, int Cached, int[] Parents, int[] Slots, int[] Positions, float[] Queries, float[] Keys, float[] Values)
     {
+        public CacheType Type { get; init; }
+
         public int Width => Heads * HeadSize;
+
+        private int Bytes => CacheRows.HeadBytes(Type, HeadSize);
 
         private int Rows => Parents.Length;
 
@@ -93,17 +164,19 @@ public sealed class TiledAttentionTests
             return new Case(heads, kvHeads, headSize, window, cached, parents, [.. Enumerable.Range(0, slots)], positions, Fill(parents.Length * heads * headSize), Fill(slots * stride), Fill(slots * stride));
         }
 
-        public float[] Run(out long bytes, int threads = 1)
+        /// <summary>More workers than an eighth of the items share positions out; a context of nothing leaves no room for that.</summary>
+        public float[] Run(out long bytes, int threads = 1, int? workers = null, int contextLength = 65536)
         {
             using ComputePool pool = new(threads);
-            using NativeBuffer<float> keys = new(Keys.Length), values = new(Values.Length);
-            Keys.CopyTo(keys.Span(0, Keys.Length));
-            Values.CopyTo(values.Span(0, Values.Length));
+            using NativeBuffer<byte> keys = Stored(Keys), values = Stored(Values);
             float[] output = new float[Rows * Width];
-            AttentionPlan plan = new();
+            using AttentionScratch scratch = new(workers ?? threads, Heads, KvHeads, HeadSize, contextLength);
+            AttentionPlan plan = new(scratch.RowsPerItem);
             plan.Begin();
             plan.Add(0, Slots, Positions, Cached, Parents);
-            TiledAttention attention = new(plan, new Matrix(Queries, Rows, Width), keys.Region, values.Region, new Matrix(output, Rows, Width), KvHeads, HeadSize, 1f / MathF.Sqrt(HeadSize), Window, pool.Counters);
+            TiledAttention attention = new(plan, scratch, new Matrix(Queries, Rows, Width), keys.Region, values.Region, Type, new Matrix(output, Rows, Width), KvHeads, 1f / MathF.Sqrt(HeadSize), Window, pool.Counters);
+            if (workers > 1 && Positions.Max() >= AttentionPlan.SpanPositions) Assert.Equal(plan.SpanCount * KvHeads, attention.Count);
+            if (contextLength == 0) Assert.Equal(plan.ItemCount * KvHeads, attention.Count);
             pool.For(ref attention, attention.Count);
             bytes = pool.Counters.KvBytes;
             return output;
@@ -129,13 +202,39 @@ public sealed class TiledAttentionTests
             return false;
         }
 
-        /// <summary>Bytes if every row that one of up to sixteen query rows sees is read once for them.</summary>
+        /// <summary>Bytes if every row that one of the rows of an item sees is read once for them.</summary>
         public long ExpectedBytes()
         {
             long rows = 0;
-            for (int first = 0; first < Rows; first += 16)
-                rows += Enumerable.Range(0, Cached + Rows).Count(i => Enumerable.Range(first, Math.Min(16, Rows - first)).Any(r => Sees(r, i)));
-            return rows * KvHeads * HeadSize * 2 * sizeof(float);
+            int together = AttentionPlan.RowsFor(Heads / KvHeads);
+            for (int first = 0; first < Rows; first += together)
+                rows += Enumerable.Range(0, Cached + Rows).Count(i => Enumerable.Range(first, Math.Min(together, Rows - first)).Any(r => Sees(r, i)));
+            return rows * KvHeads * Bytes * 2;
+        }
+
+        /// <summary>The same with the keys and values that the cache gives back.</summary>
+        public Case Rounded() => this with { Keys = Round(Keys), Values = Round(Values), Type = CacheType.F32 };
+
+        private float[] Round(float[] rows)
+        {
+            float[] rounded = new float[rows.Length];
+            byte[] bytes = new byte[Bytes];
+            for (int at = 0; at < rows.Length; at += HeadSize)
+            {
+                CacheRows.Store(Type, rows.AsSpan(at, HeadSize), bytes);
+                CacheRows.Load(Type, bytes, rounded.AsSpan(at, HeadSize));
+            }
+            return rounded;
+        }
+
+        private NativeBuffer<byte> Stored(float[] rows)
+        {
+            int slots = rows.Length / (KvHeads * HeadSize);
+            NativeBuffer<byte> stored = new((long)slots * KvHeads * Bytes);
+            for (int slot = 0; slot < slots; slot++)
+                for (int head = 0; head < KvHeads; head++)
+                    CacheRows.Store(Type, rows.AsSpan((slot * KvHeads + head) * HeadSize, HeadSize), stored.Span(((long)head * slots + slot) * Bytes, Bytes));
+            return stored;
         }
 
         public Case ShuffleSlots(int seed)

@@ -1,4 +1,5 @@
 using Slipstream.Models;
+using Slipstream.Numerics;
 
 namespace Slipstream.Tests.Caching;
 
@@ -21,7 +22,7 @@ public sealed class KvTableTests
             if (random.Next(3) > 0 && models[t].Count < 100)
             {
                 int position = models[t].Count == 0 ? 0 : models[t][^1].Position + 1;
-                store.Key(1, tables[t].Append(position)).Fill(++mark);
+                Write(store, tables[t].Append(position), ++mark);
                 models[t].Add((position, mark));
             }
             else if (random.Next(2) == 0)
@@ -37,7 +38,7 @@ public sealed class KvTableTests
                 models[t] = [.. models[t].Where((_, i) => keep[i])];
             }
             Assert.Equal(models[t].Select(m => m.Position), tables[t].Positions.ToArray());
-            for (int row = 0; row < models[t].Count; row++) Assert.Equal(models[t][row].Mark, store.Key(1, tables[t].Slots[row])[0]);
+            for (int row = 0; row < models[t].Count; row++) Assert.Equal(models[t][row].Mark, Read(store, tables[t].Slots[row]));
         }
         foreach (KvTable table in tables) table.Truncate(0);
         Assert.Equal(store.Blocks, store.FreeBlocks);
@@ -59,6 +60,48 @@ public sealed class KvTableTests
         {
             for (int i = 0; i < 100; i++) table.Append(20 + i);
         });
+    }
+
+    [Theory]
+    [InlineData(CacheType.F32, 24 * 4), InlineData(CacheType.F16, 24 * 2), InlineData(CacheType.Q8, 24 + 2)]
+    public void A_row_comes_back_from_its_own_place(CacheType type, int headBytes)
+    {
+        KvLayout layout = new(2, 3, 24, type);
+        Assert.Equal(2 * 2 * 3 * headBytes, layout.BytesPerRow);
+        using KvStore store = new(layout, 3, 5);
+        Assert.Equal(15 * layout.BytesPerRow, store.Bytes);
+        // Powers of two have no rounding error in any type.
+        float Number(int layer, int slot, int part) => MathF.ScaleB(1 + part, (layer * 15 + slot) % 14);
+        for (int layer = 0; layer < 2; layer++)
+            for (int slot = 0; slot < 15; slot++)
+                store.Write(layer, slot, Filled(Number(layer, slot, 0), 72), Filled(Number(layer, slot, 1), 72));
+        float[] key = new float[72], value = new float[72];
+        for (int layer = 0; layer < 2; layer++)
+            for (int slot = 0; slot < 15; slot++)
+            {
+                store.Read(layer, slot, key, value);
+                float tolerance = type == CacheType.Q8 ? 1e-3f : 0;
+                Assert.All(key, x => Assert.Equal(1, x / Number(layer, slot, 0), tolerance));
+                Assert.All(value, x => Assert.Equal(1, x / Number(layer, slot, 1), tolerance));
+            }
+        Assert.Throws<ArgumentException>(() => store.Write(0, 0, key, value.AsSpan(1)));
+        Assert.Throws<ArgumentException>(() => store.Read(0, 0, key.AsSpan(1), value));
+    }
+
+    private static float[] Filled(float number, int length)
+    {
+        float[] row = new float[length];
+        Array.Fill(row, number);
+        return row;
+    }
+
+    private static void Write(KvStore store, int slot, float mark) => store.Write(1, slot, [mark, mark, mark, mark], [0, 0, 0, 0]);
+
+    private static float Read(KvStore store, int slot)
+    {
+        Span<float> key = stackalloc float[4], value = stackalloc float[4];
+        store.Read(1, slot, key, value);
+        return key[0];
     }
 
     [Fact]

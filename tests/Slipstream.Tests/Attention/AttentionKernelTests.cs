@@ -1,0 +1,168 @@
+using System.Runtime.Intrinsics;
+using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
+
+namespace Slipstream.Tests.Attention;
+
+public sealed unsafe class AttentionKernelTests
+{
+    [Fact]
+    public void The_exponential_is_exact_at_its_ends_and_close_between()
+    {
+        Span<float> ends = [0f, -0f, float.NegativeInfinity, -88f, -1000f, float.NaN];
+        Assert.Equal([1f, 1f, 0f, 0f, 0f, float.NaN], Wide(ends));
+        Random random = new(1);
+        for (int i = 0; i < 4096; i++)
+        {
+            float[] x = [.. Enumerable.Range(0, 16).Select(_ => -(float)(random.NextDouble() * random.NextDouble() * 87.3))];
+            float[] y = Wide(x);
+            for (int j = 0; j < x.Length; j++)
+            {
+                double expected = Math.Exp(x[j]);
+                Assert.InRange(Math.Abs(y[j] - expected) / expected, 0, 2e-7);
+                Assert.Equal(y[j], Exponential.NonPositive(x[j]));
+            }
+            Assert.Equal(y[..8], Half(x));
+        }
+    }
+
+    [Fact]
+    public void Weighted_values_have_the_bits_of_their_definition()
+    {
+        Random random = new(2);
+        foreach (int width in (ReadOnlySpan<int>)[16, 32, 48, 64, 80, 128, 208])
+            for (int rows = 1; rows <= AttentionScores.MaxRows; rows++)
+                foreach (int count in (ReadOnlySpan<int>)[0, 1, 5, 64])
+                    foreach (int ahead in (ReadOnlySpan<int>)[0, 4096])
+                    {
+                        float[] a = Fill(random, rows * 70), b = Fill(random, 64 * 208), keep = Fill(random, rows), c = Fill(random, rows * 208), expected = [.. c];
+                        int[] index = new int[64];
+                        long[] offset = new long[64];
+                        for (int i = 0; i < 64; i++) (index[i], offset[i]) = (i * 7 % 64, i * 5 % 64 * 208);
+                        // SAFETY: every index is below 70, every offset leaves a row of 208, and the arrays are fixed.
+                        fixed (float* pa = a, pb = b, pc = c, pe = expected, pk = keep)
+                        fixed (int* pi = index)
+                        fixed (long* po = offset)
+                        {
+                            WeightedValues.Add(rows, width, pa, 70, pi, pb, po, count, pc, 208, pk, ahead);
+                            WeightedValues.Reference(rows, width, pa, 70, pi, pb, po, count, pe, 208, pk);
+                        }
+                        Assert.Equal(expected, c);
+                    }
+    }
+
+    [Fact]
+    public void Scores_have_the_bits_of_their_definition()
+    {
+        Random random = new(6);
+        foreach (int width in (ReadOnlySpan<int>)[16, 32, 48, 64, 80, 128, 208])
+            for (int rows = 1; rows <= AttentionScores.MaxRows; rows++)
+                foreach (int count in (ReadOnlySpan<int>)[16, 32, 48, 64])
+                    foreach (int ahead in (ReadOnlySpan<int>)[0, 4096])
+                    {
+                        float[] q = Fill(random, rows * width), k = Fill(random, 64 * 208), scores = new float[rows * 64];
+                        long[] offset = [.. Enumerable.Range(0, 64).Select(i => i * 5L % 64 * 208)];
+                        // SAFETY: every offset leaves a row of 208, and the arrays are fixed.
+                        fixed (float* pq = q, pk = k, ps = scores)
+                        fixed (long* po = offset)
+                            AttentionScores.Multiply(rows, pq, pk, po, count, width, ps, ahead);
+                        for (int r = 0; r < rows; r++)
+                            for (int j = 0; j < count; j++)
+                                Assert.Equal(AttentionScores.Reference(q.AsSpan(r * width, width), k.AsSpan((int)offset[j], width)), scores[r * 64 + j]);
+                    }
+    }
+
+    [Fact]
+    public void The_softmax_of_a_tile_matches_its_definition()
+    {
+        Random random = new(3);
+        foreach (ulong seen in (ReadOnlySpan<ulong>)[ulong.MaxValue, 1, 1UL << 63, 0xF0F0_1234_8000_0001, 0xFFFF])
+            foreach (float before in (ReadOnlySpan<float>)[float.NegativeInfinity, -3, 40])
+            {
+                ulong mask = seen;
+                float[] scores = [.. Fill(random, 64).Select(s => 20 * s)], expected = [.. scores];
+                for (int i = 0; i < 64; i++)
+                    if ((mask >> i & 1) == 0) scores[i] = i % 2 == 0 ? float.NaN : 1e30f; // What is not seen may be anything.
+                float max = before, sum = float.IsNegativeInfinity(before) ? 0 : 2.5f, expectedMax = max, expectedSum = sum, keep;
+                // SAFETY: the tile has 64 scores and is fixed.
+                fixed (float* s = scores) AttentionSoftmax.Step(1, s, &mask, &max, &sum, &keep);
+                float expectedKeep = AttentionSoftmax.Reference(expected, mask, ref expectedMax, ref expectedSum);
+                Assert.Equal(expectedMax, max);
+                Assert.Equal(expectedSum, sum, 1e-5f * expectedSum);
+                Assert.Equal(expectedKeep, keep, 1e-6f);
+                for (int i = 0; i < 64; i++) Assert.Equal(expected[i], scores[i], (mask >> i & 1) == 0 ? 0 : 1e-6f);
+            }
+    }
+
+    [Theory]
+    [InlineData(CacheType.F32), InlineData(CacheType.F16), InlineData(CacheType.Q8)]
+    public void Widened_rows_are_what_was_stored(CacheType type)
+    {
+        Random random = new(4);
+        foreach (int headSize in (ReadOnlySpan<int>)[1, 3, 4, 7, 8, 16, 17, 24, 31, 32, 33, 64, 80, 96, 130])
+        {
+            byte[] row = new byte[CacheRows.HeadBytes(type, headSize)];
+            float[] stored = new float[headSize], widened = new float[(headSize + 15) / 16 * 16];
+            CacheRows.Store(type, Fill(random, headSize, 100), row);
+            CacheRows.Load(type, row, stored);
+            Array.Fill(widened, float.NaN);
+            // SAFETY: the row and the room have the sizes that the packing asks for, and are fixed.
+            fixed (byte* r = row)
+            fixed (float* w = widened)
+                AttentionPacking.Unpack(type, r, headSize, w);
+            Assert.Equal(stored, widened[..headSize]);
+            Assert.All(widened[headSize..], x => Assert.Equal(0, x));
+        }
+    }
+
+    [Theory]
+    [InlineData(CacheType.F32, 0, 0), InlineData(CacheType.F16, 1 / 2048.0, 6e-8), InlineData(CacheType.Q8, 0, 0.5 / 127 * 1.001)]
+    public void A_stored_row_errs_by_no_more_than_its_type(CacheType type, double relative, double absolute)
+    {
+        Random random = new(5);
+        foreach (int headSize in (ReadOnlySpan<int>)[1, 7, 32, 64, 100])
+        {
+            float[] row = Fill(random, headSize), back = new float[headSize];
+            byte[] bytes = new byte[CacheRows.HeadBytes(type, headSize)];
+            CacheRows.Store(type, row, bytes);
+            CacheRows.Load(type, bytes, back);
+            for (int i = 0; i < headSize; i++) Assert.InRange(Math.Abs((double)row[i] - back[i]), 0, relative * Math.Abs(row[i]) + absolute);
+        }
+    }
+
+    [Fact]
+    public void What_a_half_cannot_hold_is_stored_as_the_largest_and_a_NaN_stays_one()
+    {
+        foreach (int at in (ReadOnlySpan<int>)[0, 9])
+            foreach (CacheType type in (ReadOnlySpan<CacheType>)[CacheType.F16, CacheType.Q8])
+            {
+                float[] row = new float[10], back = new float[10];
+                byte[] bytes = new byte[CacheRows.HeadBytes(type, 10)];
+                foreach ((float x, float expected) in (ReadOnlySpan<(float, float)>)[(float.NaN, float.NaN), (1e30f, type == CacheType.F16 ? 65504f : 65504f * 127), (-1e30f, type == CacheType.F16 ? -65504f : -65504f * 127), (0, 0)])
+                {
+                    row[at] = x;
+                    CacheRows.Store(type, row, bytes);
+                    CacheRows.Load(type, bytes, back);
+                    Assert.Equal(expected, back[at]);
+                }
+            }
+    }
+
+    private static float[] Wide(ReadOnlySpan<float> x)
+    {
+        float[] padded = new float[16], y = new float[16];
+        x.CopyTo(padded);
+        Vector512.CopyTo(Exponential.NonPositive(Vector512.Create(padded)), y);
+        return y[..x.Length];
+    }
+
+    private static float[] Half(ReadOnlySpan<float> x)
+    {
+        float[] y = new float[8];
+        Vector256.CopyTo(Exponential.NonPositive(Vector256.Create(x[..8])), y);
+        return y;
+    }
+
+    private static float[] Fill(Random random, int length, float magnitude = 1)
+        => [.. Enumerable.Range(0, length).Select(_ => magnitude * (float)(random.NextDouble() * 2 - 1))];
+}
