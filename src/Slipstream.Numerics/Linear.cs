@@ -78,7 +78,10 @@ public abstract class Linear : IDisposable
     internal static Linear Create<TFormat>(ByteRegion data, int outFeatures, int inFeatures) where TFormat : IWeightFormat
     {
         CheckEncoding<TFormat>(data, outFeatures, inFeatures);
-        return typeof(TFormat) == typeof(F32) ? new DenseLinear(data, outFeatures, inFeatures, null) : new EncodedLinear<TFormat>(data, outFeatures, inFeatures);
+        if (typeof(TFormat) == typeof(F32)) return new DenseLinear(data, outFeatures, inFeatures, null);
+        if (typeof(TFormat) == typeof(BF16)) return new HalfLinear<BF16, BF16Weights>(data, outFeatures, inFeatures);
+        if (typeof(TFormat) == typeof(F16)) return new HalfLinear<F16, F16Weights>(data, outFeatures, inFeatures);
+        return new EncodedLinear<TFormat>(data, outFeatures, inFeatures);
     }
 
     /// <summary>

@@ -176,7 +176,7 @@ public sealed class PackedProductTests
                 using ComputePool pool = new(2);
                 using Linear linear = Linear.Pack<TFormat>(data.Region.Slice(0, rowBytes * outFeatures), outFeatures, width, pool);
                 foreach (KernelTier tier in Tiers)
-                    Products.Check(linear, ActivationPrecision.Int8, (row, x) => PackedTile.Reference<TFormat>(data.Span(row * rowBytes, (int)rowBytes), x), tier);
+                    Products.Check(linear, ActivationPrecision.Int8, (row, x) => PackedTile.Reference<TFormat>(data.Span(row * rowBytes, (int)rowBytes), x), kernels: tier);
                 for (int row = 0; row < outFeatures; row++)
                 {
                     TFormat.Decode(data.Span(row * rowBytes, (int)rowBytes), decoded);
@@ -240,7 +240,7 @@ public sealed class FormatProductTests
                 Assert.Equal(decoded, row);
             }
             foreach (KernelTier tier in PackedProductTests.Tiers)
-                Products.Check(linear, ActivationPrecision.Auto, (n, x) => PackedTile.Reference<TFormat>(data.Span(n * rowBytes, rowBytes), x), tier);
+                Products.Check(linear, ActivationPrecision.Auto, (n, x) => PackedTile.Reference<TFormat>(data.Span(n * rowBytes, rowBytes), x), kernels: tier);
             return true;
         }
 

@@ -19,19 +19,20 @@ internal static class Products
     }
 
     /// <summary>Every element equals <paramref name="reference"/> bit for bit, for all numbers of rows and threads; the gap between rows of y is left alone; bytes are counted once.</summary>
-    public static void Check(Linear linear, ActivationPrecision precision, Element reference, KernelTier tier = KernelTier.Auto)
+    public static void Check(Linear linear, ActivationPrecision precision, Element reference, int[]? counts = null, KernelTier kernels = KernelTier.Auto)
     {
+        int[] sizes = counts ?? Rows;
         int width = linear.InFeatures, n = linear.OutFeatures, stride = n + 3;
-        using NativeBuffer<float> source = RandomFloats(Rows[^1] * width, 7);
-        float[] expected = new float[Rows[^1] * n];
-        for (int m = 0; m < Rows[^1]; m++)
+        using NativeBuffer<float> source = RandomFloats(sizes[^1] * width, 7);
+        float[] expected = new float[sizes[^1] * n];
+        for (int m = 0; m < sizes[^1]; m++)
             for (int row = 0; row < n; row++)
                 expected[m * n + row] = reference(row, source.Span(m * width, width));
         for (int threads = 1; threads <= 3; threads++)
         {
             using ComputePool pool = new(threads);
-            using Activations x = new(Rows[^1], width, precision, tier);
-            foreach (int rows in Rows)
+            using Activations x = new(sizes[^1], width, precision, kernels);
+            foreach (int rows in sizes)
             {
                 Matrix set = x.Begin(rows, width);
                 for (int m = 0; m < rows; m++) source.Span(m * width, width).CopyTo(set[m]);
