@@ -15,7 +15,7 @@ internal sealed class ModelOptionGroup
     public ModelOptionGroup(Command command)
     {
         _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file.");
-        _activations = new(command, "--activations", new ChoiceValue<ActivationPrecision>(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8)),
+        _activations = new(command, "--activations", ActivationsValue(),
             "How activations enter matrix products (default auto: int8 for block formats).");
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
         _kvBlock = new(command, "--kv-block", new WholeValue(1, 65536), "Rows in a block of the cache (default 32).");
@@ -23,6 +23,9 @@ internal sealed class ModelOptionGroup
         _maxBatch = new(command, "--max-batch", new WholeValue(1, 1024), "The most requests that run at once (default 8).");
         _kvMemory = new(command, "--kv-memory", new KvMemoryValue(), "Memory for the cache: bytes, 256M, 1.5G or 25%.");
     }
+
+    /// <summary>The values of <c>--activations</c>.</summary>
+    public static ChoiceValue<ActivationPrecision> ActivationsValue() => new(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8));
 
     /// <summary>The model's path.</summary>
     /// <exception cref="UsageException">None was named.</exception>

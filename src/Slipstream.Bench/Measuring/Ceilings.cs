@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
+
+namespace Slipstream.Bench;
+
+/// <summary>What the machine can do at most, measured in the same run on the same threads: every figure is held against these.</summary>
+internal sealed class Ceilings : IDisposable
+{
+    private const long ReadBytes = 512L << 20;
+    private const double UnitSeconds = 0.004;
+    private const int Passes = 3;
+    private readonly ComputePool _pool;
+    private readonly NativeBuffer<byte> _memory = new(ReadBytes);
+
+    /// <summary>Measures everything once; further calls of <see cref="MeasureRead"/> can only raise it.</summary>
+    /// <param name="pool">The threads.</param>
+    public Ceilings(ComputePool pool)
+    {
+        _pool = pool;
+        // Pages that were never written may all be the one page of zeros.
+        for (long at = 0; at < ReadBytes; at += 1 << 24) _memory.Span(at, 1 << 24).Fill((byte)(1 + (at >> 24)));
+        MeasureRead();
+        Int8 = Best(PeakOperations.Int8);
+        F32 = Best(PeakOperations.F32);
+    }
+
+    /// <summary>The best rate of reading memory so far, bytes a second, and the streams a thread that reached it.</summary>
+    public (double BytesPerSecond, int Streams) Read { get; private set; }
+
+    /// <summary>Operations a second on 8-bit integers (a multiplication and an addition are two), and the instructions that reached it.</summary>
+    public (double PerSecond, string Kernel) Int8 { get; }
+
+    /// <summary>Operations a second on 32-bit floats, and the instructions that reached it.</summary>
+    public (double PerSecond, string Kernel) F32 { get; }
+
+    /// <summary>Reads half a gibibyte in 1 to 8 streams a thread and keeps the best.</summary>
+    public void MeasureRead()
+    {
+        for (int streams = 1; streams <= ReadStreams.MostStreams; streams++)
+            for (int pass = 0; pass < Passes; pass++)
+            {
+                ReadStreams job = new(_memory.Region, streams);
+                long start = Stopwatch.GetTimestamp();
+                _pool.For(ref job, job.Count, 4);
+                double rate = ReadBytes / Stopwatch.GetElapsedTime(start).TotalSeconds;
+                if (job.Or == 0) throw new InvalidOperationException("The memory was not read.");
+                if (rate > Read.BytesPerSecond) Read = (rate, streams);
+            }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _memory.Dispose();
+
+    private (double PerSecond, string Kernel) Best(IReadOnlyList<PeakKernel> kernels)
+    {
+        (double, string) best = (0, "");
+        foreach (PeakKernel kernel in kernels)
+        {
+            int rounds = 1000;
+            double seconds = Time(kernel, rounds, 1);
+            while (seconds < UnitSeconds / 2)
+            {
+                rounds *= 4;
+                seconds = Time(kernel, rounds, 1);
+            }
+            for (int pass = 0; pass < Passes; pass++)
+            {
+                int units = _pool.Threads * 8;
+                double rate = (double)units * rounds * kernel.OperationsPerRound / Time(kernel, rounds, units);
+                if (rate > best.Item1) best = (rate, kernel.Name);
+            }
+        }
+        return best;
+    }
+
+    private double Time(PeakKernel kernel, int rounds, int units)
+    {
+        PeakJob job = new(kernel, rounds);
+        long start = Stopwatch.GetTimestamp();
+        _pool.For(ref job, units);
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        GC.KeepAlive(job.Sum);
+        return seconds;
+    }
+}
