@@ -29,7 +29,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
             foreach (IContender contender in contenders) contender.Begin([.. works.Where(w => contender.Refuses(w) is null)]);
             for (int round = -WarmUps; round < plan.Repeat; round++)
             {
-                if (round >= 0) ceilings.MeasureRead();
+                if (round >= 0) ceilings.Measure();
                 foreach (Workload work in works)
                 {
                     // Who comes first changes, so that no engine always finds the caches of the same other.

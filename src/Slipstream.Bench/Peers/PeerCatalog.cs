@@ -15,6 +15,7 @@ internal static class PeerCatalog
     private static readonly Dictionary<string, Func<PeerRequest, IContender>> Makers = new(StringComparer.Ordinal)
     {
         ["llama.cpp"] = LlamaContender.Load,
+        ["openvino"] = OpenVinoContender.Load,
     };
 
     /// <summary>Their names.</summary>
