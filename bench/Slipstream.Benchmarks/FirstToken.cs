@@ -51,8 +51,9 @@ internal static class FirstToken
     {
         using LlamaContender peer = new(library, path, threads);
         int[] tokens = peer.Encode(Texts.Question);
-        peer.Begin([new Workload(WorkKind.Prefill, PeerBatch, 0)]);
-        peer.Prepare(1, 0);
+        Workload work = new(WorkKind.Prefill, Math.Max(tokens.Length, PeerBatch), 0);
+        peer.Begin([work]);
+        peer.Prepare(work);
         peer.Forward(tokens, all: false);
         return peer.Best(tokens.Length - 1);
     }

@@ -57,7 +57,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
         int?[] Best(IContender contender)
         {
             contender.Begin([work]);
-            contender.Prepare(1, 0);
+            contender.Prepare(work);
             contender.Forward(_tokens.AsSpan(0, work.Rows), all: true);
             int?[] best = [.. Enumerable.Range(0, work.Rows).Select(contender.Best)];
             contender.Rest();
@@ -72,7 +72,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
             _notes.Add($"{contender.Name} did not run {work.Name} {work.Rows} at {work.Depth}: {reason}");
             return;
         }
-        contender.Prepare(work.Sequences, work.Depth);
+        contender.Prepare(work);
         if (work.Kind != WorkKind.Prefill)
         {
             // One step that does not count: threads that slept are awake again, and caches hold what the steps before leave there.

@@ -15,8 +15,8 @@ internal interface IContender : IDisposable
     /// <summary>Makes ready what the workloads of a depth need, before any of them is measured.</summary>
     void Begin(IReadOnlyList<Workload> works);
 
-    /// <summary>Brings a number of sequences to a depth: that many cached rows each.</summary>
-    void Prepare(int sequences, int depth);
+    /// <summary>Brings the sequences of a workload to its depth: that many cached rows each.</summary>
+    void Prepare(Workload work);
 
     /// <summary>Appends rows to each prepared sequence in one forward pass and computes the logits of the last of each, or of all.</summary>
     /// <param name="tokens"><c>[sequences · rows]</c>, sequence by sequence.</param>

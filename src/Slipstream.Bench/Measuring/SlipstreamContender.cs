@@ -70,9 +70,9 @@ internal sealed class SlipstreamContender : IContender
     }
 
     /// <inheritdoc/>
-    public void Prepare(int sequences, int depth)
+    public void Prepare(Workload work)
     {
-        (_sequences, _depth) = (sequences, depth);
+        (int sequences, int depth) = (_sequences, _depth) = (work.Sequences, work.Depth);
         for (int i = 0; i < _tables.Length; i++) _tables[i].Truncate(i < sequences ? Math.Min(depth, _tables[i].Count) : 0);
         // What the cached rows hold does not matter to the speed, and computing them would take most of the run.
         for (int i = 0; i < sequences; i++)

@@ -85,12 +85,12 @@ internal sealed class LlamaContender : IContender
     }
 
     /// <inheritdoc/>
-    public void Prepare(int sequences, int depth)
+    public void Prepare(Workload work)
     {
         Wake();
-        (_sequences, _depth) = (sequences, depth);
-        _current = sequences == 1 && _one is not null ? _one : _many!;
-        _current.Bring(sequences, depth);
+        (_sequences, _depth) = (work.Sequences, work.Depth);
+        _current = _sequences == 1 ? _one! : _many!;
+        _current.Bring(_sequences, _depth);
     }
 
     /// <inheritdoc/>

@@ -20,14 +20,18 @@ internal sealed class OpenVinoContender : IContender
     private readonly Infer _infer;
     private readonly Free _freeTensor, _freeRequest;
     private readonly GetData _data;
-    private readonly string _name;
     private readonly nint _shape = Marshal.AllocHGlobal(2 * sizeof(long));
-    private nint _core, _compiled, _request, _tokens, _mask, _positions, _beams;
-    private int _sequences, _depth, _rows, _roomRows, _roomCached;
+    private readonly Dictionary<(bool LastRow, int Sequences), Request> _requests = [];
+    private readonly (string All, string LastRow, string Weights) _graphs;
+    private readonly int _threads;
+    private nint _core, _allRows, _lastRow, _tokens, _mask, _positions, _beams;
+    private int _roomRows, _roomCached;
+    private Workload? _work;
+    private Request _request = new(0);
 
-    private OpenVinoContender(OpenVinoLibrary library, string graph, string name, int threads)
+    private OpenVinoContender(OpenVinoLibrary library, (string Graph, string LastRow, string Weights) graphs, string name, int threads)
     {
-        (_library, _name) = (library, name);
+        (_library, _graphs, _threads) = (library, graphs, threads);
         _setTensor = library.Function<SetTensor>("ov_infer_request_set_tensor");
         _getTensor = library.Function<GetTensor>("ov_infer_request_get_tensor");
         _createTensor = library.Function<CreateTensor>("ov_tensor_create_from_host_ptr");
@@ -36,13 +40,7 @@ internal sealed class OpenVinoContender : IContender
         _freeRequest = library.Function<Free>("ov_infer_request_free");
         _data = library.Function<GetData>("ov_tensor_data");
         library.Check(library.Function<Create>("ov_core_create")(out _core), "could not start");
-        library.Check(library.Function<ReadModel>("ov_core_read_model")(_core, graph, null, out nint model), $"could not read '{graph}'");
-        string[] properties = ["INFERENCE_NUM_THREADS", threads.ToString(CultureInfo.InvariantCulture), "PERFORMANCE_HINT", "LATENCY"];
-        nint[] texts = [.. properties.Select(Marshal.StringToCoTaskMemUTF8)];
-        library.Check(library.Function<Compile>("ov_core_compile_model_props")(_core, model, "CPU", (nuint)(texts.Length / 2), texts, out _compiled), $"could not compile '{graph}'");
-        foreach (nint text in texts) Marshal.FreeCoTaskMem(text);
-        library.Function<Free>("ov_model_free")(model);
-        Description = $"OpenVINO {library.Version()}, {name} with random weights, {threads} threads, latency hint, its defaults else (8-bit activations for quantised weights, bf16 arithmetic where the CPU has it, u8 cache), the head on every row";
+        Description = $"OpenVINO {library.Version()}, {name} with random weights, {threads} threads, latency hint, its defaults else (8-bit activations for quantised weights, bf16 arithmetic where the CPU has it, u8 cache), the head on every row but in prefill";
     }
 
     /// <summary>Loads the library and the graph of the shape.</summary>
@@ -94,19 +92,26 @@ internal sealed class OpenVinoContender : IContender
     }
 
     /// <inheritdoc/>
-    public void Prepare(int sequences, int depth)
+    public void Prepare(Workload work)
     {
-        if (_request != 0 && _sequences == sequences && _depth == depth && _rows <= depth + Growth(depth)) return;
-        if (_request != 0) _freeRequest(_request);
-        _request = 0;
-        _library.Check(_library.Function<CreateFrom>("ov_compiled_model_create_infer_request")(_compiled, out _request), "could not make a request");
-        (_sequences, _depth, _rows) = (sequences, depth, 0);
-        // One row at the least, so that no measured pass is the first of its request and pays for its memory.
-        for (int target = Math.Max(1, depth); _rows < target;)
+        _work = work;
+        (bool, int) key = (work.Kind == WorkKind.Prefill, work.Sequences);
+        if (_requests.TryGetValue(key, out Request? known) && known.Rows >= Math.Max(1, work.Depth) && known.Rows <= work.Depth + Growth(work.Depth))
         {
-            int count = Math.Min(Chunk, target - _rows);
-            int[] tokens = new int[count * sequences];
-            for (int i = 0; i < tokens.Length; i++) tokens[i] = i % 1000;
+            _request = known;
+            return;
+        }
+        if (known is not null) _freeRequest(known.Handle);
+        ref nint compiled = ref (work.Kind == WorkKind.Prefill ? ref _lastRow : ref _allRows);
+        if (compiled == 0) compiled = Compile(work.Kind == WorkKind.Prefill ? _graphs.LastRow : _graphs.All);
+        _library.Check(_library.Function<CreateFrom>("ov_compiled_model_create_infer_request")(compiled, out nint handle), "could not make a request");
+        _request = _requests[key] = new Request(handle);
+        // One row at the least, so that no measured pass is the first of its request and pays for its memory.
+        for (int target = Math.Max(1, work.Depth); _request.Rows < target;)
+        {
+            int count = Math.Min(Chunk, target - _request.Rows);
+            int[] tokens = new int[count * work.Sequences];
+            for (int i = 0; i < tokens.Length; i++) tokens[i] = i % 256;
             Forward(tokens, all: false);
         }
     }
@@ -114,23 +119,23 @@ internal sealed class OpenVinoContender : IContender
     /// <inheritdoc/>
     public void Forward(ReadOnlySpan<int> tokens, bool all)
     {
-        int each = tokens.Length / _sequences;
-        if (tokens.Length > _roomRows || (_rows + each) * _sequences > _roomCached) throw new InvalidOperationException("The pass is longer than what Begin made room for.");
+        int each = tokens.Length / _work!.Sequences, rows = _request.Rows;
+        if (tokens.Length > _roomRows || (rows + each) * _work.Sequences > _roomCached) throw new InvalidOperationException("The pass is longer than what Begin made room for.");
         for (int i = 0; i < tokens.Length; i++)
         {
             Marshal.WriteInt64(_tokens, i * sizeof(long), tokens[i]);
-            Marshal.WriteInt64(_positions, i * sizeof(long), _rows + i % each);
+            Marshal.WriteInt64(_positions, i * sizeof(long), rows + i % each);
         }
         Set("input_ids", ElementI64, _tokens, each);
-        Set("attention_mask", ElementI64, _mask, _rows + each);
+        Set("attention_mask", ElementI64, _mask, rows + each);
         Set("position_ids", ElementI64, _positions, each);
         Set("beam_idx", ElementI32, _beams, 0);
-        _library.Check(_infer(_request), "could not run");
-        _library.Check(_getTensor(_request, "logits", out nint logits), "gave no logits");
+        _library.Check(_infer(_request.Handle), "could not run");
+        _library.Check(_getTensor(_request.Handle, "logits", out nint logits), "gave no logits");
         _library.Check(_data(logits, out nint data), "gave no logits");
         if (data == 0) throw new SlipstreamException("OpenVINO gave no logits.");
         _freeTensor(logits);
-        _rows += each;
+        _request.Rows += each;
     }
 
     /// <inheritdoc/>
@@ -139,7 +144,7 @@ internal sealed class OpenVinoContender : IContender
     /// <summary>Rows cannot be dropped; when they have grown to more than a little, the next passes get a new request.</summary>
     public void Drop()
     {
-        if (_rows > _depth + Growth(_depth)) Prepare(_sequences, _depth);
+        if (_request.Rows > _work!.Depth + Growth(_work.Depth)) Prepare(_work);
     }
 
     /// <summary>Its threads go to sleep by themselves.</summary>
@@ -150,7 +155,8 @@ internal sealed class OpenVinoContender : IContender
     {
         if (_core == 0) return;
         Release();
-        _library.Function<Free>("ov_compiled_model_free")(_compiled);
+        foreach (nint compiled in (nint[])[_allRows, _lastRow])
+            if (compiled != 0) _library.Function<Free>("ov_compiled_model_free")(compiled);
         _library.Function<Free>("ov_core_free")(_core);
         Marshal.FreeHGlobal(_shape);
         _core = 0;
@@ -160,17 +166,38 @@ internal sealed class OpenVinoContender : IContender
 
     private void Set(string name, int type, nint memory, int columns)
     {
-        Marshal.WriteInt64(_shape, _sequences);
+        Marshal.WriteInt64(_shape, _work!.Sequences);
         Marshal.WriteInt64(_shape, sizeof(long), columns);
         _library.Check(_createTensor(type, new OpenVinoShape { Rank = columns == 0 ? 1 : 2, Dimensions = _shape }, memory, out nint tensor), $"could not take '{name}'");
-        _library.Check(_setTensor(_request, name, tensor), $"could not take '{name}'");
+        _library.Check(_setTensor(_request.Handle, name, tensor), $"could not take '{name}'");
         _freeTensor(tensor);
+    }
+
+    private nint Compile(string graph)
+    {
+        _library.Check(_library.Function<ReadModel>("ov_core_read_model")(_core, graph, _graphs.Weights, out nint model), $"could not read '{graph}'");
+        string[] properties = ["INFERENCE_NUM_THREADS", _threads.ToString(CultureInfo.InvariantCulture), "PERFORMANCE_HINT", "LATENCY"];
+        nint[] texts = [.. properties.Select(Marshal.StringToCoTaskMemUTF8)];
+        _library.Check(_library.Function<Compile>("ov_core_compile_model_props")(_core, model, "CPU", (nuint)(texts.Length / 2), texts, out nint compiled), $"could not compile '{graph}'");
+        foreach (nint text in texts) Marshal.FreeCoTaskMem(text);
+        _library.Function<Free>("ov_model_free")(model);
+        return compiled;
     }
 
     private void Release()
     {
-        if (_request != 0) _freeRequest(_request);
+        foreach (Request request in _requests.Values) _freeRequest(request.Handle);
+        _requests.Clear();
         foreach (nint memory in (nint[])[_tokens, _mask, _positions, _beams]) Marshal.FreeHGlobal(memory);
-        _request = _tokens = _mask = _positions = _beams = 0;
+        _tokens = _mask = _positions = _beams = 0;
+    }
+
+    /// <summary>An infer request, which holds the cache of its sequences.</summary>
+    private sealed class Request(nint handle)
+    {
+        public nint Handle => handle;
+
+        /// <summary>Cached rows of each sequence.</summary>
+        public int Rows { get; set; }
     }
 }
