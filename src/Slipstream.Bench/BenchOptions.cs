@@ -30,6 +30,9 @@ internal sealed record BenchOptions
     /// <summary>The other engines.</summary>
     public IReadOnlyList<string> Peers { get; init; } = [];
 
+    /// <summary>The format that llama.cpp is to convert the model to first; null for the same file.</summary>
+    public string? PeerFormat { get; init; }
+
     /// <summary>Where their libraries and files are.</summary>
     public IReadOnlyList<string> PeerPaths { get; init; } = [];
 }
@@ -59,7 +62,7 @@ internal static class BenchSession
             foreach (string peer in options.Peers)
             {
                 progress($"loading {peer}");
-                peers.Add(PeerCatalog.Load(peer, new PeerRequest(path, ours.Config, format, ours.Pool.Threads, options.PeerPaths, options.CacheFolder)));
+                peers.Add(PeerCatalog.Load(peer, new PeerRequest(path, ours.Config, format, ours.Pool.Threads, options.PeerPaths, options.CacheFolder, options.PeerFormat)));
             }
             string name = options.Shape?.FileName ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(path));
             return new BenchRun(plan, ours, peers, operations, progress).Run(name, format, cancellationToken);

@@ -17,14 +17,12 @@ internal sealed class Operations
     {
         _config = config;
         TensorInfo[] matrices = [.. tensors.Where(t => t.Shape.Length == 2)];
-        // The embedding is looked up; the head has its shape, or is the embedding itself.
-        TensorInfo[] tables = [.. matrices.Where(t => t.Shape[0] == config.VocabularySize && t.Shape[1] == config.HiddenSize)];
-        TensorInfo? head = Array.Find(tables, t => t.Name is "output.weight" or "lm_head.weight") ?? tables.FirstOrDefault();
+        bool hasHead = Array.Exists(matrices, IsHead);
         foreach (TensorInfo tensor in matrices)
         {
-            bool isHead = tensor == head;
-            // Learned positions are looked up too.
-            if ((!isHead && tables.Contains(tensor)) || (config.Rotary is null && tensor.Shape[0] == config.ContextLength)) continue;
+            // The embedding and learned positions are looked up; where there is no head, the embedding is it.
+            bool isEmbedding = IsNamed(tensor, "token_embd.weight", "embed_tokens.weight", "wte.weight"), isHead = IsHead(tensor) || (isEmbedding && !hasHead);
+            if ((isEmbedding && !isHead) || IsNamed(tensor, "position_embd.weight", "wpe.weight")) continue;
             bool int8 = precision != ActivationPrecision.F32 && WeightFormats.TryGet(tensor.Format, out WeightFormat? format) && format.BlockLength > 1;
             (isHead ? ref int8 ? ref _headInt8 : ref _headF32 : ref int8 ? ref _bodyInt8 : ref _bodyF32) += 2 * tensor.Elements;
         }
@@ -45,5 +43,14 @@ internal sealed class Operations
             ? work.Rows * (work.Depth + (work.Steps + 1) / 2.0)
             : work.Rows * (work.Depth + (work.RowsOfEach + 1) / 2.0);
         return 4.0 * _config.Layers * _config.Heads * _config.HeadSize * visible;
+    }
+
+    private static bool IsHead(TensorInfo tensor) => tensor.Name is "output.weight" or "lm_head.weight";
+
+    private static bool IsNamed(TensorInfo tensor, params ReadOnlySpan<string> ends)
+    {
+        foreach (string end in ends)
+            if (tensor.Name.EndsWith(end, StringComparison.Ordinal)) return true;
+        return false;
     }
 }

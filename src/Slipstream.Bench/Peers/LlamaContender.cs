@@ -49,7 +49,8 @@ internal sealed class LlamaContender : IContender
         LlamaLibrary library = LlamaLibrary.TryLoad(request.Folders, out IReadOnlyList<string> looked)
             ?? throw new SlipstreamException($"llama.cpp was not found: looked for libllama, libggml and libggml-base in {string.Join(" and ", looked)}, there and in node_modules/@node-llama-cpp/<platform>/bins/<platform>; get it with 'npm install @node-llama-cpp/linux-x64' in any folder and name the folder with --peer-path.");
         if (Directory.Exists(request.Path)) throw new SlipstreamException($"llama.cpp reads GGUF files, and '{request.Path}' is a folder; name a GGUF file or leave out --peer llama.cpp.");
-        return new LlamaContender(library, request.Path, request.Threads);
+        string path = request.OwnFormat is { } format ? LlamaQuantizer.Convert(library, request.Path, format, request.CacheFolder) : request.Path;
+        return new LlamaContender(library, path, request.Threads);
     }
 
     /// <inheritdoc/>

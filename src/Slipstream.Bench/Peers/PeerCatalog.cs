@@ -7,7 +7,8 @@ namespace Slipstream.Bench;
 /// <param name="Threads">Threads.</param>
 /// <param name="Folders">Where to look for libraries and files; empty for the usual places.</param>
 /// <param name="CacheFolder">Where to keep what is made.</param>
-internal sealed record PeerRequest(string Path, Slipstream.Models.ModelConfig Shape, string Format, int Threads, IReadOnlyList<string> Folders, string CacheFolder);
+/// <param name="OwnFormat">The format that llama.cpp is to convert the file to first; null for none.</param>
+internal sealed record PeerRequest(string Path, Slipstream.Models.ModelConfig Shape, string Format, int Threads, IReadOnlyList<string> Folders, string CacheFolder, string? OwnFormat = null);
 
 /// <summary>The other engines, by name.</summary>
 internal static class PeerCatalog

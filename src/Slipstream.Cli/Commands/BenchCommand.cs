@@ -11,7 +11,7 @@ internal sealed class BenchCommand
 {
     private const int MostRows = 8192, MostDepth = 131072 - MostRows;
     private readonly CliConsole _console;
-    private readonly CommandOption<string> _model, _shape, _format, _cache;
+    private readonly CommandOption<string> _model, _shape, _format, _cache, _peerFormat;
     private readonly CommandOption<int> _kvHeads, _layers, _decode, _repeat, _threads;
     private readonly CommandOption<IReadOnlyList<int>> _prefill, _verify, _batch, _depth;
     private readonly CommandOption<ActivationPrecision> _activations;
@@ -37,6 +37,7 @@ internal sealed class BenchCommand
         _activations = new(command, "--activations", ModelOptionGroup.ActivationsValue(), "How activations enter matrix products (default auto: int8 for block formats).");
         _peers = new(command, "--peer", new PeersValue(), "Another engine to run in turn with ours, on the same shape; may be given more than once.");
         _peerPaths = new(command, "--peer-path", new PathsValue(), "A folder to look into for a peer's library and files; may be given more than once.");
+        _peerFormat = new(command, "--peer-format", new TextValue("NAME"), $"Let llama.cpp read the model converted by its own quantiser ({string.Join(", ", LlamaQuantizer.Formats)}).");
         _json = new(command, "--json", new FlagValue(), "Print one JSON object and nothing else.");
     }
 
@@ -63,8 +64,13 @@ internal sealed class BenchCommand
         bool hasModel = _model.TryGet(result, out string model), hasShape = _shape.TryGet(result, out string shape);
         if (hasModel && hasShape) throw new UsageException("--model and --shape cannot be used together; give one of them.");
         if (!hasModel && !hasShape) throw new UsageException("Nothing to measure was named; give --model with a file, or --shape with the shape of a model, such as --shape tinyllama-1.1b.");
-        foreach ((string flag, bool given) in new[] { ("--kv-heads", _kvHeads.IsGiven(result)), ("--layers", _layers.IsGiven(result)), ("--format", _format.IsGiven(result)), ("--cache-dir", _cache.IsGiven(result)) })
-            if (given && hasModel && flag != "--cache-dir") throw new UsageException($"{flag} needs --shape; a model has its own.");
+        foreach ((string flag, bool given) in new[] { ("--kv-heads", _kvHeads.IsGiven(result)), ("--layers", _layers.IsGiven(result)), ("--format", _format.IsGiven(result)) })
+            if (given && hasModel) throw new UsageException($"{flag} needs --shape; a model has its own.");
+        IReadOnlyList<string> peers = _peers.Get(result, []);
+        if (peers.Count == 0 && _peerPaths.IsGiven(result)) throw new UsageException($"--peer-path needs --peer, which is {string.Join(" or ", PeerCatalog.Names)}.");
+        string? peerFormat = _peerFormat.TryGet(result, out string named) ? named.ToUpperInvariant() : null;
+        if (peerFormat is not null && !peers.Contains("llama.cpp")) throw new UsageException("--peer-format needs --peer llama.cpp.");
+        if (peerFormat is not null && !LlamaQuantizer.Formats.Contains(peerFormat)) throw new UsageException($"--peer-format is '{named}'; it must be {string.Join(", ", LlamaQuantizer.Formats)}.");
         BenchPlan plan = new(_prefill.Get(result, [128, 512]), _decode.Get(result, 64), _verify.Get(result, [1, 2, 4, 6, 8, 16]), _batch.Get(result, [1, 4, 16]), _depth.Get(result, [0]), _repeat.Get(result, 5));
         if (!plan.All.Any()) throw new UsageException("Nothing is left to measure; give one of --prefill, --decode, --verify and --batch.");
         return new BenchOptions
@@ -76,7 +82,8 @@ internal sealed class BenchCommand
             Plan = plan,
             Threads = _threads.Get(result, 0),
             Activations = _activations.Get(result, ActivationPrecision.Auto),
-            Peers = _peers.Get(result, []),
+            Peers = peers,
+            PeerFormat = peerFormat,
             PeerPaths = _peerPaths.Get(result, []),
         };
     }
