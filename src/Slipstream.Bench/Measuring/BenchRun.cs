@@ -5,14 +5,14 @@ namespace Slipstream.Bench;
 /// <summary>Measures a plan with our engine and others in turn, round by round, so that what the machine does to one it does to all.</summary>
 internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOnlyList<IContender> peers, Operations operations, Action<string> progress)
 {
-    private const int WarmUps = 2, ComparedRows = 32;
+    private const int WarmUps = 2, LaterWarmUps = 1, ComparedRows = 32;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(15), LeastTime = TimeSpan.FromMilliseconds(60);
     private readonly Dictionary<Workload, Dictionary<IContender, List<double>>> _times = [];
     private readonly Dictionary<Workload, long> _bytes = [];
     private readonly SortedSet<string> _notes = new(StringComparer.Ordinal);
     private int[] _tokens = [];
 
-    /// <summary>Runs all depths, each with two rounds that do not count (code is compiled, memory touched) and then those that do.</summary>
+    /// <summary>Runs all depths, the first with two rounds that do not count (code is compiled, memory touched), the others with one, and then those that do.</summary>
     /// <exception cref="SlipstreamException">An engine failed.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
     public BenchReport Run(string model, string format, CancellationToken cancellationToken)
@@ -27,7 +27,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
         {
             Workload[] works = [.. plan.At(depth)];
             foreach (IContender contender in contenders) contender.Begin([.. works.Where(w => contender.Refuses(w) is null)]);
-            for (int round = -WarmUps; round < plan.Repeat; round++)
+            for (int round = depth == plan.Depths[0] ? -WarmUps : -LaterWarmUps; round < plan.Repeat; round++)
             {
                 if (round >= 0) ceilings.Measure();
                 foreach (Workload work in works)
