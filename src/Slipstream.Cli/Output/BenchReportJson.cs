@@ -38,11 +38,7 @@ internal static class BenchReportJson
         writer.WriteNumber("rows", result.Work.Rows);
         writer.WriteNumber("depth", result.Work.Depth);
         Number(writer, "tokens_per_second", result.TokensPerSecond, 3);
-        writer.WriteStartObject("milliseconds");
-        Number(writer, "min", result.Milliseconds.Min, 4);
-        Number(writer, "median", result.Milliseconds.Median, 4);
-        Number(writer, "max", result.Milliseconds.Max, 4);
-        writer.WriteEndObject();
+        Times(writer, result.Milliseconds);
         writer.WriteNumber("bytes_read", result.BytesRead);
         Number(writer, "bandwidth_fraction", result.BandwidthFraction, 4);
         Number(writer, "roofline_fraction", result.RooflineFraction, 4);
@@ -52,9 +48,24 @@ internal static class BenchReportJson
             Number(writer, "peer_tokens_per_second", fastest.TokensPerSecond, 3);
             Number(writer, "ratio", result.Ratio!.Value, 4);
             writer.WriteStartObject("peers");
-            foreach ((string name, Spread time) in result.Peers) Number(writer, name, result.Work.Rows * 1000 / time.Median, 3);
+            foreach ((string name, Spread times) in result.Peers)
+            {
+                writer.WriteStartObject(name);
+                Number(writer, "tokens_per_second", result.Work.Rows * 1000 / times.Median, 3);
+                Times(writer, times);
+                writer.WriteEndObject();
+            }
             writer.WriteEndObject();
         }
+        writer.WriteEndObject();
+    }
+
+    private static void Times(Utf8JsonWriter writer, Spread milliseconds)
+    {
+        writer.WriteStartObject("milliseconds");
+        Number(writer, "min", milliseconds.Min, 4);
+        Number(writer, "median", milliseconds.Median, 4);
+        Number(writer, "max", milliseconds.Max, 4);
         writer.WriteEndObject();
     }
 

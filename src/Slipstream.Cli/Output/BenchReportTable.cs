@@ -37,7 +37,7 @@ internal static class BenchReportTable
             $"{Spread.Format(result.Milliseconds.Median)} ({Spread.Format(result.Milliseconds.Min)}–{Spread.Format(result.Milliseconds.Max)})",
             Percent(result.BandwidthFraction), Percent(result.RooflineFraction),
         ];
-        foreach (string name in names) cells.Add(result.Peers.TryGetValue(name, out Spread? time) ? Spread.Format(result.Work.Rows * 1000 / time.Median) : "");
+        foreach (string name in names) cells.Add(result.Peers.TryGetValue(name, out Spread? times) ? $"{Spread.Format(result.Work.Rows * 1000 / times.Median)} ({Spread.Format(result.Work.Rows * 1000 / times.Max)}–{Spread.Format(result.Work.Rows * 1000 / times.Min)})" : "");
         if (names.Count > 0) cells.Add(result.Ratio is { } ratio ? string.Create(CultureInfo.InvariantCulture, $"{ratio:0.00} ({result.FastestPeer!.Value.Name})") : "");
         return [.. cells];
     }

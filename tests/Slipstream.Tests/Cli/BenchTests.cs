@@ -1,5 +1,8 @@
 using System.Text.Json;
+using Slipstream.Bench;
+using Slipstream.Cli;
 using Slipstream.Cli.Options;
+using Slipstream.Cli.Output;
 using Slipstream.Tests.Checkpoints;
 
 namespace Slipstream.Tests.Cli;
@@ -26,7 +29,7 @@ public sealed class BenchTests
     [InlineData("2x")]
     public void Other_lists_are_refused(string text)
         => Assert.Equal($"--verify is '{text}'; it must be whole numbers from 1 to 512 and ranges of them with commas between, such as 1-4,8, or none.",
-            Assert.Throws<Slipstream.Cli.UsageException>(() => new CountsValue(1, 512).Parse("--verify", [text])).Message);
+            Assert.Throws<UsageException>(() => new CountsValue(1, 512).Parse("--verify", [text])).Message);
 
     [Theory]
     [InlineData("bench", "Nothing to measure was named; give --model with a file, or --shape with the shape of a model, such as --shape tinyllama-1.1b.")]
@@ -105,5 +108,43 @@ public sealed class BenchTests
         CliRun run = await CliRun.Of("bench", "--shape", "tiny", "--cache-dir", folder.Path, "--peer", "llama.cpp", "--peer-path", folder.Path);
         Assert.Equal((1, ""), (run.Code, run.Out));
         Assert.StartsWith($"slipstream: llama.cpp was not found: looked for libllama, libggml and libggml-base in '{folder.Path}'", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Peers_are_in_the_JSON_and_in_the_table()
+    {
+        BenchReport report = Report();
+        using JsonDocument json = JsonDocument.Parse(Json.Object(writer => BenchReportJson.Write(writer, report)));
+        JsonElement[] results = [.. json.RootElement.GetProperty("results").EnumerateArray()];
+        Assert.Equal(("slow", 60.0, 1.0), (results[0].GetProperty("peer").GetString(), results[0].GetProperty("peer_tokens_per_second").GetDouble(), results[0].GetProperty("ratio").GetDouble()));
+        Assert.Equal(("fast", 400.0, 0.25), (results[1].GetProperty("peer").GetString(), results[1].GetProperty("peer_tokens_per_second").GetDouble(), results[1].GetProperty("ratio").GetDouble()));
+        JsonElement peers = results[1].GetProperty("peers");
+        Assert.Equal(["slow", "fast"], peers.EnumerateObject().Select(p => p.Name));
+        Assert.Equal((100.0, 40.0), (peers.GetProperty("slow").GetProperty("tokens_per_second").GetDouble(), peers.GetProperty("slow").GetProperty("milliseconds").GetProperty("min").GetDouble()));
+        Assert.Equal(["one", "another"], json.RootElement.GetProperty("engines").EnumerateArray().Select(e => e.GetString()));
+        Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("machine").GetProperty("commit").ValueKind);
+        Assert.False(results[2].TryGetProperty("peer", out _));
+
+        using StringWriter output = new() { NewLine = "\n" };
+        using CliConsole console = new(Stream.Null, output, TextWriter.Null);
+        BenchReportTable.Print(console, report);
+        string[] rows = [.. output.ToString().Split('\n').Where(l => l.StartsWith('|'))];
+        Assert.Equal("| kind | rows | depth | tok/s | ms (least–greatest) | bandwidth | roofline | slow tok/s | fast tok/s | ratio |", rows[0]);
+        Assert.Equal("| prefill | 6 | 0 | 60.0 | 100 (90.0–110) | 50 % | 75 % | 60.0 (54.5–66.7) |  | 1.00 (slow) |", rows[2]);
+        Assert.Equal("| verify | 6 | 0 | 100 | 60.0 (50.0–70.0) | 50 % | 75 % | 100 (75.0–150) | 400 (300–600) | 0.25 (fast) |", rows[3]);
+        Assert.Equal("| batch | 6 | 0 | 100 | 60.0 (50.0–70.0) | 50 % | 75 % |  |  |  |", rows[4]);
+        Assert.Contains("- a note\n", output.ToString(), StringComparison.Ordinal);
+    }
+
+    private static BenchReport Report()
+    {
+        Spread sixty = new(50, 60, 70), hundred = new(90, 100, 110);
+        Dictionary<string, Spread> one = new() { ["slow"] = hundred }, both = new() { ["slow"] = new(40, 60, 80), ["fast"] = new(10, 15, 20) };
+        return new BenchReport(new Machine("cpu", 2, ["AVX2"], "system", null, null), (70e9, 4), (1e12, "a"), (2e11, "b"), "m", "Q8_0", 2, 3, ["one", "another"], ["a note"],
+        [
+            new(new Workload(WorkKind.Prefill, 6, 0), hundred, 10, 0.5, 0.75, one),
+            new(new Workload(WorkKind.Verify, 6, 0), sixty, 10, 0.5, 0.75, both),
+            new(new Workload(WorkKind.Batch, 6, 0, 16), sixty, 10, 0.5, 0.75, new Dictionary<string, Spread>()),
+        ]);
     }
 }
