@@ -1,4 +1,5 @@
 using System.Globalization;
+using Slipstream.Bench;
 
 namespace Slipstream.Benchmarks;
 
@@ -7,31 +8,25 @@ internal sealed record BenchmarkOptions
 {
     /// <summary>The text of <c>--help</c>.</summary>
     public const string Help = """
-        Benchmarks of Slipstream. Always run with -c Release.
+        Benchmarks of Slipstream beside 'slipstream bench'. Always run with -c Release.
 
-          (no command)   end to end: SmolLM2-135M-Instruct against llama.cpp, interleaved in one run
           speculation    prompt lookup against plain decoding, interleaved
+          first-token    from the start of a process, and from loading, to the first token; against llama.cpp where it is found
           micro          single kernels, with BenchmarkDotNet; what follows is passed on to it (--filter '*Linear*')
 
           --model PATH       the GGUF file; by default models/SmolLM2-135M-Instruct.Q4_1.gguf under SLIPSTREAM_ASSETS or ../shared
-          --peer-path DIR    the folder with llama.cpp's libraries, or the one in which npm installed @node-llama-cpp/linux-x64
-          --peer-model PATH  another file for llama.cpp, such as a Q8_0 of the same model
-          --peer-format NAME or the format to which llama.cpp is to convert the model first: Q4_0, Q4_1 or Q8_0
-          --no-peer          our figures alone
-          --threads N        threads of both engines; by default one for each processor
-          --rounds N         rounds, each A and B in turn; fewer than 5 are marked as a trial; by default 9 (end to end) and 5 (speculation)
+          --peer-path DIR    first-token: the folder with llama.cpp's libraries, or the one in which npm installed @node-llama-cpp/linux-x64
+          --threads N        threads; by default one for each processor
+          --rounds N         rounds, each A and B in turn, by default 5; fewer are marked as a trial
           --schedule NAME    speculation: how the length of drafts changes, constant (default) or heuristic
           --draft-tokens K   speculation: tokens drafted at once, by default 5
           --prompts N        speculation: Spec-Bench prompts of each of the six groups, by default 2
           --json PATH        also write every figure as JSON
         """;
 
-    public string Command { get; init; } = "end-to-end";
+    public string Command { get; init; } = "help";
     public string? Model { get; init; }
     public string? PeerPath { get; init; }
-    public string? PeerModel { get; init; }
-    public string? PeerFormat { get; init; }
-    public bool NoPeer { get; init; }
     public int Threads { get; init; } = Environment.ProcessorCount;
     public int? Rounds { get; init; }
     public string Schedule { get; init; } = "constant";
@@ -49,13 +44,10 @@ internal sealed record BenchmarkOptions
             string name = arguments[i];
             options = name switch
             {
-                "end-to-end" or "speculation" or "first-token" => options with { Command = name },
+                "speculation" or "first-token" or "one-token" => options with { Command = name },
                 "--help" or "-h" => options with { Command = "help" },
                 "--model" => options with { Model = Value() },
                 "--peer-path" => options with { PeerPath = Value() },
-                "--peer-model" => options with { PeerModel = Value() },
-                "--peer-format" => options with { PeerFormat = Value().ToUpperInvariant() },
-                "--no-peer" => options with { NoPeer = true },
                 "--threads" => options with { Threads = Number(1, 1024) },
                 "--rounds" => options with { Rounds = Number(1, 1000) },
                 "--schedule" => options with { Schedule = Value() },
@@ -90,17 +82,9 @@ internal sealed record BenchmarkOptions
     /// <summary>A file or folder under <c>SLIPSTREAM_ASSETS</c> or <c>../shared</c>, or null.</summary>
     public static string? Asset(params string[] parts)
     {
-        string? root = Environment.GetEnvironmentVariable("SLIPSTREAM_ASSETS") is { Length: > 0 } named ? named : RepositoryRoot() is { } repository ? Path.Combine(repository, "..", "shared") : null;
+        string? root = Environment.GetEnvironmentVariable("SLIPSTREAM_ASSETS") is { Length: > 0 } named ? named : Machine.RepositoryRoot() is { } repository ? Path.Combine(repository, "..", "shared") : null;
         if (root is null) return null;
         string path = Path.GetFullPath(Path.Combine([root, .. parts]));
         return File.Exists(path) || Directory.Exists(path) ? path : null;
-    }
-
-    /// <summary>The folder of the repository that this program was built in, or null.</summary>
-    public static string? RepositoryRoot()
-    {
-        for (DirectoryInfo? d = new(AppContext.BaseDirectory); d is not null; d = d.Parent)
-            if (File.Exists(Path.Combine(d.FullName, "Slipstream.slnx"))) return d.FullName;
-        return null;
     }
 }

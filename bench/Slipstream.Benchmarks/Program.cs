@@ -1,6 +1,5 @@
 using Slipstream.Benchmarks;
 
-// A report is read by other programs too; the same text in every culture.
 try
 {
     if (args is ["micro", .. var rest])
@@ -11,17 +10,17 @@ try
     BenchmarkOptions options = BenchmarkOptions.Parse(args);
     switch (options.Command)
     {
-        case "help":
-            Console.WriteLine(BenchmarkOptions.Help);
+        case "one-token":
+            Console.WriteLine(FirstToken.OneToken(options));
             return 0;
         case "first-token":
-            Console.WriteLine(EndToEnd.FirstToken(options));
+            FirstToken.Run(options, args);
             return 0;
         case "speculation":
             await SpeculationBenchmark.RunAsync(options, args).ConfigureAwait(false);
             return 0;
         default:
-            EndToEnd.Run(options, args);
+            Console.WriteLine(BenchmarkOptions.Help);
             return 0;
     }
 }

@@ -1,15 +1,12 @@
-using System.Text;
+using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Slipstream.Bench;
 
 namespace Slipstream.Benchmarks;
 
-/// <summary>What was measured, where and how.</summary>
-/// <param name="Machine">The machine.</param>
-/// <param name="Engines">Each engine in a line.</param>
-/// <param name="Measurements">The figures, round by round.</param>
-/// <param name="Notes">What a reader must know beside them.</param>
-internal sealed record Report(Machine Machine, IReadOnlyList<string> Engines, IReadOnlyList<Measurement> Measurements, IReadOnlyList<string> Notes)
+/// <summary>What reports have in common.</summary>
+internal static class Report
 {
     /// <summary>Fewer rounds say nothing about noise.</summary>
     internal const int FewestRounds = 5;
@@ -17,37 +14,19 @@ internal sealed record Report(Machine Machine, IReadOnlyList<string> Engines, IR
     /// <summary>How figures are written.</summary>
     internal static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
 
-    /// <summary>The report as a page.</summary>
-    public string ToMarkdown(string title, int rounds, string? peer)
-    {
-        StringBuilder text = new();
-        text.AppendLine($"# {title}").AppendLine().AppendLine(Machine.ToMarkdown());
-        foreach (string engine in Engines) text.AppendLine($"- {engine}");
-        if (rounds < FewestRounds) text.AppendLine().AppendLine($"**A trial: {rounds} of at least {FewestRounds} rounds. Not a result.**");
-        text.AppendLine().AppendLine(peer is null
-            ? $"Rounds: {rounds}, after two that do not count: median (least–greatest)."
-            : $"Rounds: {rounds}, Slipstream and {peer} in turn, after two that do not count: median (least–greatest). Gain: how many times better Slipstream is in the same round, above 1 where it is faster or cheaper.");
-        text.AppendLine();
-        if (peer is null)
-        {
-            text.AppendLine("| | unit | Slipstream |").AppendLine("|---|---|---|");
-            foreach (Measurement m in Measurements) text.AppendLine($"| {m.Name} | {m.Unit} | {Spread.Of(m.Ours)} |");
-        }
-        else
-        {
-            text.AppendLine($"| | unit | Slipstream | {peer} | gain |").AppendLine("|---|---|---|---|---|");
-            foreach (Measurement m in Measurements)
-                text.AppendLine($"| {m.Name} | {m.Unit} | {Spread.Of(m.Ours)} | {(m.Peer.Count == 0 ? "" : Spread.Of(m.Peer).ToString())} | {m.Gain?.ToString() ?? ""} |");
-        }
-        text.AppendLine();
-        foreach (string note in Notes) text.AppendLine($"- {note}");
-        return text.ToString();
-    }
+    /// <summary>The head of a page: title, machine, command, and a warning where the rounds are few.</summary>
+    public static string Head(string title, Machine machine, IReadOnlyList<string> arguments, int rounds) => string.Create(CultureInfo.InvariantCulture, $"""
+        # {title}
 
-    /// <summary>Writes everything as JSON, one value a round.</summary>
-    /// <param name="path">Where; null for nowhere.</param>
-    public void WriteJson(string? path)
-    {
-        if (path is not null) File.WriteAllText(path, JsonSerializer.Serialize(this, Indented));
-    }
+        - CPU: {machine.Cpu}, {machine.Cores} processors, {string.Join(' ', machine.InstructionSets)}
+        - System: {machine.System}
+        - Commit: {machine.Commit ?? "not known"}
+        - Date: {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC
+        - Command: `dotnet run -c Release --project bench/Slipstream.Benchmarks -- {string.Join(' ', arguments.Select(Short))}`
+        - Load average at the start: {(machine.Load is { } load ? load.ToString("f2", CultureInfo.InvariantCulture) : "not known")} (what other work ran beside the measurement)
+        {(rounds < FewestRounds ? $"\n**A trial: {rounds} of at least {FewestRounds} rounds. Not a result.**\n" : "")}
+        """);
+
+    // Folders of one's own machine say nothing to others.
+    private static string Short(string argument) => Path.IsPathRooted(argument) ? $"…/{Path.GetFileName(argument.TrimEnd('/'))}" : argument;
 }

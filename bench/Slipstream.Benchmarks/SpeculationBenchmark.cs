@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Slipstream.Bench;
 using Slipstream.Sampling;
 using Slipstream.Speculation;
 
@@ -36,7 +37,7 @@ internal static class SpeculationBenchmark
         if (!Enum.TryParse(options.Schedule, ignoreCase: true, out AssistantTokensSchedule schedule) || !Enum.IsDefined(schedule))
             throw new SlipstreamException($"--schedule is '{options.Schedule}'; it must be one of {string.Join(", ", Enum.GetNames<AssistantTokensSchedule>()).ToLowerInvariant()}.");
         int rounds = options.Rounds ?? DefaultRounds;
-        Machine machine = Machine.Describe(arguments);
+        Machine machine = Machine.Describe();
         string path = options.FindModel();
         using LanguageModel model = LanguageModel.Load(path, new ModelOptions { Threads = options.Threads, MaxBatch = 1, Drafter = new DrafterOptions.PromptLookup() });
         GenerationOptions plain = new() { Sampling = new SamplingOptions(), AssistantTokens = 0 };
@@ -49,7 +50,7 @@ internal static class SpeculationBenchmark
             results.Add(await MeasureAsync(model, task, plain with { MaxNewTokens = task.MaxTokens }, drafted with { MaxNewTokens = task.MaxTokens }, rounds).ConfigureAwait(false));
         }
         Console.Error.WriteLine();
-        Console.WriteLine(ToMarkdown(machine, results, $"Slipstream, {Path.GetFileName(path)}, {options.Threads} threads, prompt lookup with n-grams of at most 2, {options.DraftTokens} draft tokens, schedule {schedule}", rounds, note));
+        Console.WriteLine(ToMarkdown(Report.Head("Prompt lookup against plain decoding", machine, arguments, rounds), results, $"Slipstream, {Path.GetFileName(path)}, {options.Threads} threads, prompt lookup with n-grams of at most 2, {options.DraftTokens} draft tokens, schedule {schedule}", rounds, note));
         if (options.Json is { } json) await File.WriteAllTextAsync(json, JsonSerializer.Serialize(new { machine, schedule = schedule.ToString(), options.DraftTokens, results }, Report.Indented)).ConfigureAwait(false);
     }
 
@@ -117,11 +118,10 @@ internal static class SpeculationBenchmark
         return tasks;
     }
 
-    private static string ToMarkdown(Machine machine, List<PromptResult> results, string engine, int rounds, string note)
+    private static string ToMarkdown(string head, List<PromptResult> results, string engine, int rounds, string note)
     {
         StringBuilder text = new();
-        text.AppendLine("# Prompt lookup against plain decoding").AppendLine().AppendLine(machine.ToMarkdown()).AppendLine($"- {engine}").AppendLine();
-        if (rounds < Report.FewestRounds) text.AppendLine($"**A trial: {rounds} of at least {Report.FewestRounds} rounds. Not a result.**").AppendLine();
+        text.AppendLine(head).AppendLine($"- {engine}").AppendLine();
         text.AppendLine($"Rounds a prompt: {rounds}, plain and speculative in turn, after one that does not count: median (least–greatest). Gain: plain time / speculative time of the same round; below 1 speculation loses.").AppendLine();
         text.AppendLine("| group | prompt | prompt tokens | new tokens | plain, tok/s | tokens a verification (reference) | accepted / drafted | decode gain | gain with prefill | loses | equals plain |");
         text.AppendLine("|---|---|---|---|---|---|---|---|---|---|---|");

@@ -10,7 +10,7 @@ internal static class CommandLineApp
 {
     private const string Description =
         """
-        Transformer language models in pure C#: generate, chat, inspect, tokenize, evaluate.
+        Transformer language models in pure C#: generate, chat, inspect, tokenize, evaluate, measure.
 
         Results go to standard output; progress, summaries and errors to standard error. '-' as a text or file is standard input.
         Exit codes: 0 success (a closed pipe too), 1 failure, 2 wrong usage, 130 Ctrl+C, 143 terminated.
@@ -25,6 +25,7 @@ internal static class CommandLineApp
         TokenizeCommand.Create(console),
         DetokenizeCommand.Create(console),
         EvalCommand.Create(console),
+        BenchCommand.Create(console),
     };
 
     /// <summary>Runs a command line to its exit code; every failure is one line on standard error.</summary>

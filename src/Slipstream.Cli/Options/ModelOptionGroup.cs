@@ -17,7 +17,7 @@ internal sealed class ModelOptionGroup
     public ModelOptionGroup(Command command)
     {
         _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file.");
-        _activations = new(command, "--activations", new ChoiceValue<ActivationPrecision>(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8), ("int16", ActivationPrecision.Int16)),
+        _activations = new(command, "--activations", ActivationsValue(),
             "How activations enter matrix products (default auto: int8 for block formats).");
         _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("intrinsics", KernelTier.Intrinsics)),
             "Matrix kernels: assembled at run time for the newest instructions, or compiled ones only (default auto: emitted where they can run).");
@@ -29,6 +29,9 @@ internal sealed class ModelOptionGroup
         _maxBatch = new(command, "--max-batch", new WholeValue(1, 1024), "The most requests that run at once (default 8).");
         _kvMemory = new(command, "--kv-memory", new KvMemoryValue(), "Memory for the cache: bytes, 256M, 1.5G or 25%.");
     }
+
+    /// <summary>The values of <c>--activations</c>.</summary>
+    public static ChoiceValue<ActivationPrecision> ActivationsValue() => new(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8), ("int16", ActivationPrecision.Int16));
 
     /// <summary>The model's path.</summary>
     /// <exception cref="UsageException">None was named.</exception>

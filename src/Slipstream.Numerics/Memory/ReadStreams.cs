@@ -1,18 +1,23 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
 namespace Slipstream.Numerics;
 
 /// <summary>
-/// Reads a region once as fast as the machine gives it: four streams a range, far apart and fetched ahead. What it reaches is the ceiling that decoding is held against.
+/// Reads a region once in streams that begin far apart and are fetched ahead. What the best number of streams reaches is the ceiling that decoding is held against.
 /// </summary>
 /// <param name="region">What is read; its length a multiple of <see cref="UnitBytes"/>.</param>
-internal unsafe struct ReadStreams(ByteRegion region) : IRangeJob
+/// <param name="streams">Streams of a range, 1 to <see cref="MostStreams"/>.</param>
+internal unsafe struct ReadStreams(ByteRegion region, int streams) : IRangeJob
 {
     /// <summary>Bytes of a unit of work.</summary>
     public const int UnitBytes = 1 << 20;
 
-    private const int Ahead = 2048;
+    /// <summary>The most streams of a range.</summary>
+    public const int MostStreams = 8;
+
+    private const int Ahead = 2048, Step = 256;
     private readonly byte* _start = region.Pointer;
     private long _or;
 
@@ -23,26 +28,33 @@ internal unsafe struct ReadStreams(ByteRegion region) : IRangeJob
     public readonly long Or => _or;
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public void Execute(int from, int to, int worker)
     {
-        long stream = (long)(to - from) * UnitBytes / 4;
         // SAFETY: the units lie inside the region; a prefetch beyond it never faults.
-        byte* p0 = _start + (long)from * UnitBytes, p1 = p0 + stream, p2 = p1 + stream, p3 = p2 + stream;
+        byte* begin = _start + (long)from * UnitBytes;
+        long bytes = (long)(to - from) * UnitBytes, stream = bytes / streams / Step * Step;
         Vector512<long> a = default, b = default, c = default, d = default;
-        for (long i = 0; i < stream; i += 128)
+        for (long i = 0; i < stream; i += Step)
         {
-            if (Sse.IsSupported)
+            byte* p = begin + i;
+            for (int s = 0; s < streams; s++, p += stream)
             {
-                Sse.Prefetch0(p0 + i + Ahead); Sse.Prefetch0(p0 + i + Ahead + 64);
-                Sse.Prefetch0(p1 + i + Ahead); Sse.Prefetch0(p1 + i + Ahead + 64);
-                Sse.Prefetch0(p2 + i + Ahead); Sse.Prefetch0(p2 + i + Ahead + 64);
-                Sse.Prefetch0(p3 + i + Ahead); Sse.Prefetch0(p3 + i + Ahead + 64);
+                if (Sse.IsSupported)
+                {
+                    Sse.Prefetch0(p + Ahead);
+                    Sse.Prefetch0(p + Ahead + 64);
+                    Sse.Prefetch0(p + Ahead + 128);
+                    Sse.Prefetch0(p + Ahead + 192);
+                }
+                a |= Vector512.Load((long*)p);
+                b |= Vector512.Load((long*)(p + 64));
+                c |= Vector512.Load((long*)(p + 128));
+                d |= Vector512.Load((long*)(p + 192));
             }
-            a |= Vector512.Load((long*)(p0 + i)) | Vector512.Load((long*)(p0 + i + 64));
-            b |= Vector512.Load((long*)(p1 + i)) | Vector512.Load((long*)(p1 + i + 64));
-            c |= Vector512.Load((long*)(p2 + i)) | Vector512.Load((long*)(p2 + i + 64));
-            d |= Vector512.Load((long*)(p3 + i)) | Vector512.Load((long*)(p3 + i + 64));
         }
+        // What does not share out evenly.
+        for (long i = stream * streams; i < bytes; i += 64) a |= Vector512.Load((long*)(begin + i));
         Vector512<long> all = a | b | c | d;
         long bits = 0;
         for (int lane = 0; lane < Vector512<long>.Count; lane++) bits |= all[lane];

@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 
-namespace Slipstream.Benchmarks;
+namespace Slipstream.Bench;
 
 /// <summary>
 /// Room for any of llama.cpp's parameter structs. They are returned through a hidden pointer and passed by value in memory, and the
@@ -48,10 +48,10 @@ internal static class LlamaSignatures
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate int Decode(nint context, LlamaBatch batch);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate nint Row(nint context, int index);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate byte Remove(nint memory, int sequence, int from, int to);
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate void CopySequence(nint memory, int from, int to, int first, int end);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate void SetThreads(nint context, int threads, int batchThreads);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate int Tokenize(nint vocabulary, byte[] text, int length, int[] tokens, int room, byte addSpecial, byte parseSpecial);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate int Describe(nint model, byte[] text, nuint room);
-    [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate int Piece(nint vocabulary, int token, byte[] text, int room, int leftStrip, byte special);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate void SetLog(Log? callback, nint data);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate void Log(int level, nint text, nint data);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)] internal delegate uint Quantize([MarshalAs(UnmanagedType.LPUTF8Str)] string from, [MarshalAs(UnmanagedType.LPUTF8Str)] string to, ref ParameterBlock parameters);

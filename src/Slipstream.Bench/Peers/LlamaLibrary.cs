@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Text;
-using static Slipstream.Benchmarks.LlamaSignatures;
+using static Slipstream.Bench.LlamaSignatures;
 
-namespace Slipstream.Benchmarks;
+namespace Slipstream.Bench;
 
 /// <summary>llama.cpp's shared libraries, loaded from a folder such as npm's <c>@node-llama-cpp/linux-x64</c> and called in this process.</summary>
 internal sealed class LlamaLibrary
@@ -55,17 +55,20 @@ internal sealed class LlamaLibrary
     }
 
     /// <summary>Loads the libraries; null where no folder has them, with the folders that were looked into.</summary>
-    /// <param name="named">The folder the user named, or null.</param>
+    /// <param name="named">The folders the user named; where none, the current one and the program's.</param>
     /// <param name="looked">Where was looked.</param>
-    public static LlamaLibrary? TryLoad(string? named, out IReadOnlyList<string> looked)
+    public static LlamaLibrary? TryLoad(IReadOnlyList<string> named, out IReadOnlyList<string> looked)
     {
+        looked = named.Count == 0 ? ["the current folder", "the program's folder"] : [.. named.Select(n => $"'{n}'")];
         List<string> folders = [];
-        looked = named is null ? ["the current folder", "the program's folder"] : [$"'{named}'"];
-        foreach (string root in named is null ? [Environment.CurrentDirectory, AppContext.BaseDirectory] : (string[])[Path.GetFullPath(named)])
+        foreach (string root in named.Count == 0 ? [Environment.CurrentDirectory, AppContext.BaseDirectory] : named.Select(Path.GetFullPath))
         {
             folders.Add(root);
             foreach (string rid in (string[])["linux-x64", "linux-arm64", "mac-arm64-metal", "mac-x64"])
+            {
+                folders.Add(Path.Combine(root, "bins", rid));
                 folders.Add(Path.Combine(root, "node_modules", "@node-llama-cpp", rid, "bins", rid));
+            }
         }
         string? folder = folders.Find(f => Find(f, "llama") is not null && Find(f, "ggml") is not null && Find(f, "ggml-base") is not null);
         return folder is null ? null : new LlamaLibrary(folder);
@@ -76,7 +79,7 @@ internal sealed class LlamaLibrary
     public T Function<T>(string name) where T : Delegate
         => Address(name) is var address and not 0
             ? Marshal.GetDelegateForFunctionPointer<T>(address)
-            : throw new SlipstreamException($"The llama.cpp in '{Folder}' has no function '{name}'; this benchmark knows the versions of 2026 (v0.5.0 and a few before).");
+            : throw new SlipstreamException($"The llama.cpp in '{Folder}' has no function '{name}'; known are the versions of 2026 (v0.5.0 and a few before).");
 
     /// <summary>Whether any of the libraries has the function.</summary>
     public bool Has(string name) => Address(name) != 0;

@@ -1,4 +1,4 @@
-namespace Slipstream.Benchmarks;
+namespace Slipstream.Bench;
 
 /// <summary>
 /// Where the fields of llama.cpp's parameter structs are, told by their default values: the structs changed in 2026 and have no version field.
@@ -33,15 +33,15 @@ internal static class LlamaLayouts
 
     /// <summary>Sets the fields of <c>llama_context_params</c>.</summary>
     /// <exception cref="SlipstreamException">The layout is not a known one.</exception>
-    public static void SetContext(ref ParameterBlock parameters, string folder, int context, int batch, int outputs, int threads)
+    public static void SetContext(ref ParameterBlock parameters, string folder, int context, int batch, int microBatch, int sequences, int outputs, int threads)
     {
         Span<int> words = parameters.Words;
         // n_ctx, n_batch, n_ubatch, n_seq_max, n_rs_seq, n_outputs_max, and since v0.5 n_outputs_max_per_seq (1); then n_threads twice (4).
         bool perSequence = words[6] == 1 && words[7] == words[8] && words[7] > 1, without = words[6] == words[7] && words[6] > 1;
         if (words[0] != 512 || words[2] != 512 || words[3] != 1 || !(perSequence || without))
-            throw new SlipstreamException($"The llama_context_params of the llama.cpp in '{folder}' have a layout this benchmark does not know; take @node-llama-cpp/linux-x64 3.22.1 (llama.cpp v0.5.0).");
+            throw new SlipstreamException($"The llama_context_params of the llama.cpp in '{folder}' have a layout that is not known; take @node-llama-cpp/linux-x64 3.22.1 (llama.cpp v0.5.0).");
         int first = perSequence ? 7 : 6;
-        (words[0], words[1], words[2]) = (context, batch, batch);
+        (words[0], words[1], words[2], words[3]) = (context, batch, microBatch, sequences);
         words[5] = outputs;
         // 0: as many as n_outputs_max.
         if (perSequence) words[6] = 0;

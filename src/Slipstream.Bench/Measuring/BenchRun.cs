@@ -1,0 +1,136 @@
+using System.Diagnostics;
+
+namespace Slipstream.Bench;
+
+/// <summary>Measures a plan with our engine and others in turn, round by round, so that what the machine does to one it does to all.</summary>
+internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOnlyList<IContender> peers, Operations operations, Action<string> progress)
+{
+    private const int WarmUps = 2, LaterWarmUps = 1, ComparedRows = 32;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(15), LeastTime = TimeSpan.FromMilliseconds(60);
+    private readonly Dictionary<Workload, Dictionary<IContender, List<double>>> _times = [];
+    private readonly Dictionary<Workload, long> _bytes = [];
+    private readonly SortedSet<string> _notes = new(StringComparer.Ordinal);
+    private int[] _tokens = [];
+
+    /// <summary>Runs all depths, the first with two rounds that do not count (code is compiled, memory touched), the others with one, and then those that do.</summary>
+    /// <exception cref="SlipstreamException">An engine failed.</exception>
+    /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
+    public BenchReport Run(string model, string format, CancellationToken cancellationToken)
+    {
+        Machine machine = Machine.Describe();
+        Random random = new(1);
+        _tokens = [.. Enumerable.Range(0, plan.All.Max(w => w.Rows)).Select(_ => random.Next(ours.Config.VocabularySize))];
+        using Ceilings ceilings = new(ours.Pool);
+        IContender[] contenders = [ours, .. peers];
+        foreach (IContender peer in peers) Compare(peer);
+        foreach (int depth in plan.Depths)
+        {
+            Workload[] works = [.. plan.At(depth)];
+            foreach (IContender contender in contenders) contender.Begin([.. works.Where(w => contender.Refuses(w) is null)]);
+            for (int round = depth == plan.Depths[0] ? -WarmUps : -LaterWarmUps; round < plan.Repeat; round++)
+            {
+                if (round >= 0) ceilings.Measure();
+                foreach (Workload work in works)
+                {
+                    // Who comes first changes, so that no engine always finds the caches of the same other.
+                    for (int i = 0; i < contenders.Length; i++)
+                    {
+                        cancellationToken.ThrowIfCancellationRequested();
+                        IContender contender = contenders[(i + round + WarmUps) % contenders.Length];
+                        progress($"depth {depth}, {(round < 0 ? "warming up" : $"round {round + 1} of {plan.Repeat}")}: {contender.Name}, {work.Name} {work.Rows}");
+                        Once(contender, work, counts: round >= 0);
+                    }
+                }
+            }
+        }
+        return new BenchReport(machine, ceilings.Read, ceilings.Int8, ceilings.F32, model, format, ours.Pool.Threads, plan.Repeat,
+            [.. contenders.Select(c => c.Description)], [.. _notes], [.. plan.All.Select(work => Result(work, ceilings))]);
+    }
+
+    /// <summary>Notes in how many places a peer that runs the same weights gives the same best token: few would mean that it does not run the same model.</summary>
+    private void Compare(IContender peer)
+    {
+        Workload work = new(WorkKind.Verify, Math.Min(ComparedRows, plan.All.Max(w => w.Rows)), 0);
+        int?[] own = Best(ours), other = Best(peer);
+        if (other[0] is not null) _notes.Add($"{peer.Name} and Slipstream give the same best token after {own.Zip(other).Count(p => p.First == p.Second)} of {own.Length} rows of random tokens.");
+
+        int?[] Best(IContender contender)
+        {
+            contender.Begin([work]);
+            contender.Prepare(work);
+            contender.Forward(_tokens.AsSpan(0, work.Rows), all: true);
+            int?[] best = [.. Enumerable.Range(0, work.Rows).Select(contender.Best)];
+            contender.Rest();
+            return best;
+        }
+    }
+
+    private void Once(IContender contender, Workload work, bool counts)
+    {
+        if (contender.Refuses(work) is { } reason)
+        {
+            _notes.Add($"{contender.Name} did not run {work.Name} {work.Rows} at {work.Depth}: {reason}");
+            return;
+        }
+        contender.Prepare(work);
+        if (work.Kind != WorkKind.Prefill)
+        {
+            // One step that does not count: threads that slept are awake again, and caches hold what the steps before leave there.
+            contender.Forward(_tokens.AsSpan(0, work.Sequences), true);
+            contender.Drop();
+        }
+        long before = contender == ours ? ours.BytesRead : 0;
+        (double milliseconds, int passes) = work.Steps > 1 ? TimeSteps(contender, work) : TimePasses(contender, work);
+        if (contender == ours) _bytes[work] = (ours.BytesRead - before) / passes;
+        contender.Rest();
+        Thread.Sleep(Pause);
+        if (counts) Times(work, contender).Add(milliseconds);
+    }
+
+    private (double Milliseconds, int Passes) TimeSteps(IContender contender, Workload work)
+    {
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < work.Steps; i++) contender.Forward(Tokens(work, i), true);
+        double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds / work.Steps;
+        contender.Drop();
+        return (milliseconds, work.Steps);
+    }
+
+    // Short passes are repeated within a round: a single one of a few milliseconds is mostly the noise of the system.
+    private (double Milliseconds, int Passes) TimePasses(IContender contender, Workload work)
+    {
+        List<double> times = [];
+        TimeSpan all = TimeSpan.Zero;
+        int least = work.Kind == WorkKind.Verify ? 3 : 1;
+        while (times.Count < least || (all < LeastTime && times.Count < 50))
+        {
+            long start = Stopwatch.GetTimestamp();
+            contender.Forward(Tokens(work, 0), work.Kind == WorkKind.Verify);
+            TimeSpan time = Stopwatch.GetElapsedTime(start);
+            contender.Drop();
+            times.Add(time.TotalMilliseconds);
+            all += time;
+        }
+        return (Spread.Of(times).Median, times.Count);
+    }
+
+    private ReadOnlySpan<int> Tokens(Workload work, int step) => _tokens.AsSpan(work.Rows < _tokens.Length ? step % (_tokens.Length - work.Rows) : 0, work.Rows);
+
+    private List<double> Times(Workload work, IContender contender)
+    {
+        if (!_times.TryGetValue(work, out Dictionary<IContender, List<double>>? ofWork)) _times[work] = ofWork = [];
+        if (!ofWork.TryGetValue(contender, out List<double>? times)) ofWork[contender] = times = [];
+        return times;
+    }
+
+    private BenchResult Result(Workload work, Ceilings ceilings)
+    {
+        Spread spread = Spread.Of(Times(work, ours));
+        double seconds = spread.Median / 1000, byBytes = _bytes[work] / ceilings.Read.BytesPerSecond;
+        double byOperations = operations.Seconds(work, ceilings.Int8.PerSecond, ceilings.F32.PerSecond);
+        Dictionary<string, Spread> others = [];
+        foreach (IContender peer in peers)
+            if (Times(work, peer) is { Count: > 0 } times) others[peer.Name] = Spread.Of(times);
+        return new BenchResult(work, spread, _bytes[work], byBytes / seconds, Math.Max(byBytes, byOperations) / seconds, others);
+    }
+}

@@ -1,0 +1,80 @@
+using System.Text.Json;
+using Slipstream.Bench;
+
+namespace Slipstream.Cli.Output;
+
+/// <summary>The JSON of <c>bench</c>.</summary>
+internal static class BenchReportJson
+{
+    /// <summary>Writes the members.</summary>
+    public static void Write(Utf8JsonWriter writer, BenchReport report)
+    {
+        writer.WriteString("model", report.Model);
+        writer.WriteNumber("threads", report.Threads);
+        writer.WriteNumber("repeat", report.Rounds);
+        writer.WriteStartObject("machine");
+        writer.WriteString("cpu", report.Machine.Cpu);
+        writer.WriteNumber("cores", report.Machine.Cores);
+        writer.WriteStartArray("instruction_sets");
+        foreach (string set in report.Machine.InstructionSets) writer.WriteStringValue(set);
+        writer.WriteEndArray();
+        Number(writer, "read_bandwidth_gb_per_second", report.ReadBandwidth.PerSecond / 1e9, 2);
+        Number(writer, "peak_int8_gops", report.PeakInt8.PerSecond / 1e9, 1);
+        Number(writer, "peak_f32_gflops", report.PeakF32.PerSecond / 1e9, 1);
+        writer.WriteString("commit", report.Machine.Commit);
+        writer.WriteEndObject();
+        Texts(writer, "engines", report.Engines);
+        Texts(writer, "notes", report.Notes);
+        writer.WriteStartArray("results");
+        foreach (BenchResult result in report.Results) WriteResult(writer, report, result);
+        writer.WriteEndArray();
+    }
+
+    private static void WriteResult(Utf8JsonWriter writer, BenchReport report, BenchResult result)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("kind", result.Work.Name);
+        writer.WriteString("format", report.Format);
+        writer.WriteNumber("rows", result.Work.Rows);
+        writer.WriteNumber("depth", result.Work.Depth);
+        Number(writer, "tokens_per_second", result.TokensPerSecond, 3);
+        Times(writer, result.Milliseconds);
+        writer.WriteNumber("bytes_read", result.BytesRead);
+        Number(writer, "bandwidth_fraction", result.BandwidthFraction, 4);
+        Number(writer, "roofline_fraction", result.RooflineFraction, 4);
+        if (result.FastestPeer is { } fastest)
+        {
+            writer.WriteString("peer", fastest.Name);
+            Number(writer, "peer_tokens_per_second", fastest.TokensPerSecond, 3);
+            Number(writer, "ratio", result.Ratio!.Value, 4);
+            writer.WriteStartObject("peers");
+            foreach ((string name, Spread times) in result.Peers)
+            {
+                writer.WriteStartObject(name);
+                Number(writer, "tokens_per_second", result.Work.Rows * 1000 / times.Median, 3);
+                Times(writer, times);
+                writer.WriteEndObject();
+            }
+            writer.WriteEndObject();
+        }
+        writer.WriteEndObject();
+    }
+
+    private static void Times(Utf8JsonWriter writer, Spread milliseconds)
+    {
+        writer.WriteStartObject("milliseconds");
+        Number(writer, "min", milliseconds.Min, 4);
+        Number(writer, "median", milliseconds.Median, 4);
+        Number(writer, "max", milliseconds.Max, 4);
+        writer.WriteEndObject();
+    }
+
+    private static void Texts(Utf8JsonWriter writer, string name, IReadOnlyList<string> texts)
+    {
+        writer.WriteStartArray(name);
+        foreach (string text in texts) writer.WriteStringValue(text);
+        writer.WriteEndArray();
+    }
+
+    private static void Number(Utf8JsonWriter writer, string name, double value, int digits) => writer.WriteNumber(name, Math.Round(value, digits));
+}

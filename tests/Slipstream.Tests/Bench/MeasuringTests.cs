@@ -1,0 +1,134 @@
+using Slipstream.Bench;
+using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
+using Slipstream.Tests.Checkpoints;
+
+namespace Slipstream.Tests.Bench;
+
+public sealed class MeasuringTests
+{
+    [Fact]
+    public void Every_number_of_streams_reads_every_byte()
+    {
+        using NativeBuffer<byte> memory = new(3L << 20);
+        using ComputePool pool = new(2);
+        Random random = new(1);
+        for (int streams = 1; streams <= ReadStreams.MostStreams; streams++)
+        {
+            ReadStreams nothing = new(memory.Region, streams);
+            pool.For(ref nothing, nothing.Count);
+            Assert.Equal(0, nothing.Or);
+            foreach (int at in (int[])[0, (3 << 20) - 1, (1 << 20) - 1, .. Enumerable.Range(0, 40).Select(_ => random.Next(3 << 20))])
+            {
+                memory.Span(at, 1)[0] = 1;
+                ReadStreams job = new(memory.Region, streams);
+                pool.For(ref job, job.Count);
+                Assert.NotEqual(0, job.Or);
+                memory.Span(at, 1)[0] = 0;
+            }
+        }
+    }
+
+    [Fact]
+    public void Peak_kernels_compute_what_they_count()
+    {
+        foreach (PeakKernel kernel in (PeakKernel[])[.. PeakOperations.Int8, .. PeakOperations.F32])
+        {
+            Assert.True(kernel.OperationsPerRound > 0, kernel.Name);
+            Assert.NotEqual(kernel.Run(3), kernel.Run(8));
+        }
+    }
+
+    [Fact]
+    public void The_ceilings_only_rise()
+    {
+        using ComputePool pool = new(1);
+        using Ceilings ceilings = new(pool);
+        (double read, double int8, double f32) = (ceilings.Read.BytesPerSecond, ceilings.Int8.PerSecond, ceilings.F32.PerSecond);
+        Assert.True(read > 1e8 && int8 > 1e8 && f32 > 1e8);
+        ceilings.Measure();
+        Assert.True(ceilings.Read.BytesPerSecond >= read && ceilings.Int8.PerSecond >= int8 && ceilings.F32.PerSecond >= f32);
+        Assert.InRange(ceilings.Read.Streams, 1, ReadStreams.MostStreams);
+    }
+
+    [Fact]
+    public void Verified_rows_and_batches_are_the_passes_they_stand_for()
+    {
+        using TempFolder folder = new();
+        using SlipstreamContender contender = new(RandomModelTests.Make(folder, "tiny", "Q8_0"), 2, ActivationPrecision.Auto, 8);
+        Workload verify = new(WorkKind.Verify, 4, 40), decode = new(WorkKind.Decode, 1, 40, 4), batch = new(WorkKind.Batch, 3, 40, 4);
+        contender.Begin([verify, decode, batch]);
+        contender.Prepare(verify);
+        contender.Forward([11, 12, 13, 14], all: true);
+        float[][] together = [.. Enumerable.Range(0, 4).Select(i => contender.Logits(i).ToArray())];
+        contender.Drop();
+        contender.Forward([11, 12, 13, 14], all: false);
+        Assert.Equal(together[3], contender.Logits(0).ToArray());
+
+        contender.Prepare(decode);
+        for (int i = 0; i < 4; i++)
+        {
+            contender.Forward([11 + i], all: true);
+            Assert.Equal(together[i], contender.Logits(0).ToArray());
+        }
+        contender.Prepare(batch);
+        contender.Forward([11, 11, 99], all: true);
+        // Other slots hold other made-up rows, so only the first sequence has the cache of the passes above.
+        Assert.Equal(together[0], contender.Logits(0).ToArray());
+        Assert.NotEqual(together[0], contender.Logits(2).ToArray());
+    }
+
+    [Fact]
+    public void Bytes_and_operations_are_those_of_the_formula()
+    {
+        using TempFolder folder = new();
+        using SlipstreamContender contender = new(RandomModelTests.Make(folder, "tiny", "Q8_0"), 1, ActivationPrecision.Auto, 8);
+        // Two layers of q and output 256·256, k and v 128·256, gate, up and down 512·256; a head of 512·256.
+        const long layers = 2 * ((2 * 256 + 2 * 128 + 3 * 512) * 256L), head = 512 * 256, attention = 4L * 2 * 4 * 64;
+        Workload verify = new(WorkKind.Verify, 4, 100);
+        contender.Begin([verify]);
+        contender.Prepare(verify);
+        long before = contender.BytesRead;
+        contender.Forward([1, 2, 3, 4], all: true);
+        long weights = (layers + head) * 34 / 32;
+        Assert.InRange(contender.BytesRead - before - weights, 100 * 2 * 2 * 128 * sizeof(float), 4 * 104 * 2 * 2 * 128 * sizeof(float));
+
+        Operations int8 = new(contender.Config, contender.Tensors, ActivationPrecision.Auto), f32 = new(contender.Config, contender.Tensors, ActivationPrecision.F32);
+        Assert.Equal(2.0 * 4 * (layers + head) + attention * (101 + 102 + 103 + 104), int8.Seconds(verify, 1, 1));
+        Assert.Equal(int8.Seconds(verify, 1, 1), f32.Seconds(verify, 1e9, 1));
+        Assert.Equal(attention * 410.0, int8.Seconds(verify, 1e30, 1), 1e-3);
+        Assert.Equal(2.0 * (8 * layers + head) + attention * 36, int8.Seconds(new Workload(WorkKind.Prefill, 8, 0), 1, 1));
+        Assert.Equal(2.0 * 8 * (layers + head) + attention * 8 * 108.5, int8.Seconds(new Workload(WorkKind.Batch, 8, 100, 16), 1, 1));
+    }
+
+    [Fact]
+    public void A_plan_lists_every_workload_at_every_depth()
+    {
+        BenchPlan plan = new([128], 64, [1, 2], [4], [0, 4096], 5);
+        Assert.Equal(
+            ["prefill 128 at 0", "decode 1 at 0", "verify 1 at 0", "verify 2 at 0", "batch 4 at 0", "prefill 128 at 4096", "decode 1 at 4096", "verify 1 at 4096", "verify 2 at 4096", "batch 4 at 4096"],
+            plan.All.Select(w => w.ToString()));
+        Assert.Equal((1, 4, 4), (plan.All.First().Outputs, plan.All.Last().Outputs, plan.All.Last().Sequences));
+    }
+
+    [Fact]
+    public void A_cache_that_does_not_fit_is_refused_with_both_numbers()
+    {
+        using TempFolder folder = new();
+        using SlipstreamContender contender = new(RandomModelTests.Make(folder, "tiny", "Q8_0"), 1, ActivationPrecision.Auto, 256);
+        SlipstreamException e = Assert.Throws<SlipstreamException>(() => contender.Begin([new Workload(WorkKind.Batch, 256, int.MaxValue / 2, 16)]));
+        Assert.Contains("'batch 256 at 1073741823' takes", e.Message, StringComparison.Ordinal);
+        Assert.Contains("lower --depth or --batch", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_fastest_peer_of_a_row_is_named()
+    {
+        Spread ours = new(9, 10, 11), slow = new(19, 20, 21), fast = new(4, 5, 6);
+        BenchResult result = new(new Workload(WorkKind.Verify, 6, 0), ours, 1, 1, 1, new Dictionary<string, Spread> { ["slow"] = slow, ["fast"] = fast });
+        Assert.Equal(600, result.TokensPerSecond);
+        Assert.Equal(("fast", 1200.0), result.FastestPeer);
+        Assert.Equal(0.5, result.Ratio);
+        Assert.Null((result with { Peers = new Dictionary<string, Spread>() }).Ratio);
+    }
+}
