@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Slipstream.Models;
+using Slipstream.Numerics;
 using Slipstream.Sampling;
 using Slipstream.Scheduling;
 using Slipstream.Speculation;
@@ -227,6 +228,7 @@ public sealed partial class LanguageModel : IDisposable
 
     private void Run()
     {
+        if (_options.PinThreads) ComputePool.PinCaller();
         while (!_stopping)
         {
             try

@@ -46,8 +46,12 @@ internal sealed class LoadedModel : IDisposable
         Task reading = CheckpointText.HasTokenizer(checkpoint) ? Task.Run(() => tokenizer.Value) : Task.CompletedTask;
         try
         {
-            pool = new ComputePool(options.EffectiveThreads);
-            return new LoadedModel(checkpoint, ModelFamilies.Build(checkpoint, new ModelRuntime(pool, options.MaxRows, options.Activations) { Kernels = options.Kernels }), pool, tokenizer, reading);
+            IModelFamily family = ModelFamilies.For(checkpoint);
+            ModelConfig config = family.ReadConfig(checkpoint);
+            MemoryPlan.RequireFree(path, config, checkpoint.Weights.Tensors.Values.Sum(t => t.Bytes), options);
+            pool = new ComputePool(options.EffectiveThreads, options.PinThreads);
+            ModelRuntime runtime = new(pool, options.MaxRows, options.Activations) { Kernels = options.Kernels };
+            return new LoadedModel(checkpoint, family.Build(config, checkpoint, runtime), pool, tokenizer, reading);
         }
         catch (Exception e)
         {

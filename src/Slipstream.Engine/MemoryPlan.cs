@@ -1,4 +1,5 @@
 using Slipstream.Models;
+using Slipstream.Numerics;
 using Slipstream.Numerics.Kernels;
 
 namespace Slipstream;
@@ -27,8 +28,8 @@ public sealed record MemoryPlan(long Weights, long Draft, long Kv, long DraftKv,
     public static MemoryPlan For(ModelConfig target, long targetWeights, ModelConfig? draft, long draftWeights, ModelOptions options)
     {
         long outputs = (long)options.MaxBatch * (1 + (options.Drafter is null ? 0 : options.MaxAssistantTokens));
-        long scratch = ScratchBytes(target, options.MaxRows, options.EffectiveThreads) + outputs * target.VocabularySize * sizeof(float);
-        if (draft is not null) scratch += ScratchBytes(draft, options.MaxRows, options.EffectiveThreads) + (long)options.MaxBatch * draft.VocabularySize * sizeof(float);
+        long scratch = ScratchBytes(target, options) + outputs * target.VocabularySize * sizeof(float);
+        if (draft is not null) scratch += ScratchBytes(draft, options) + (long)options.MaxBatch * draft.VocabularySize * sizeof(float);
         return new MemoryPlan(targetWeights, draftWeights, KvBlocks(target, options) * options.KvBlock * options.KvLayout(target).BytesPerRow,
             draft is null ? 0 : DraftBlocks(target, draft, options) * options.KvBlock * options.KvLayout(draft).BytesPerRow, scratch, RuntimeBytes);
     }
@@ -70,7 +71,39 @@ public sealed record MemoryPlan(long Weights, long Draft, long Kv, long DraftKv,
         return Math.Min(KvBlocks(target, options), perSequence * options.MaxBatch);
     }
 
-    private static long ScratchBytes(ModelConfig c, int rows, int threads)
-        => AttentionScratch.BytesFor(threads, c.Heads, c.KvHeads, c.HeadSize, c.ContextLength) + (long)rows * sizeof(float) * (2 * c.HiddenSize + c.Heads * c.HeadSize + 2 * c.KvHeads * c.HeadSize + (c.GatedFeedForward ? 2 : 1) * c.IntermediateSize
-            + 2 * Math.Max(Math.Max(c.HiddenSize, c.IntermediateSize), c.Heads * c.HeadSize));
+    /// <summary>Refuses, before anything is loaded, a model whose weights and buffers do not fit into the memory that is free.</summary>
+    /// <exception cref="SlipstreamException">They do not fit.</exception>
+    internal static void RequireFree(string path, ModelConfig target, long targetWeights, ModelOptions options)
+    {
+        long needed = targetWeights + ScratchBytes(target, options), free = options.FreeMemory();
+        if (needed > free)
+            throw new SlipstreamException(FormattableString.Invariant($"'{path}' needs {Gib(needed):0.0} GiB for its weights and buffers, and {Gib(free):0.0} GiB of memory are free; take a smaller model or format, or give the process more memory."));
+        static double Gib(long bytes) => (double)bytes / (1 << 30);
+    }
+
+    /// <summary>Memory that the process may still take: the container's limit or the machine's memory, less what others use where the system tells it (Linux).</summary>
+    internal static long FreeMemory()
+    {
+        long limit = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        if (!OperatingSystem.IsLinux()) return limit;
+        try
+        {
+            foreach (string line in File.ReadLines("/proc/meminfo"))
+                if (line.StartsWith("MemAvailable:", StringComparison.Ordinal) && long.TryParse(line.AsSpan(13).Trim().TrimEnd("kB").Trim(), out long kilobytes))
+                    return Math.Min(limit, kilobytes * 1024);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return limit; // A sandbox without /proc.
+        }
+        return limit;
+    }
+
+    private static long ScratchBytes(ModelConfig c, ModelOptions options)
+    {
+        int rows = options.MaxRows, widest = Math.Max(Math.Max(c.HiddenSize, c.IntermediateSize), c.Heads * c.HeadSize);
+        long floats = 2L * c.HiddenSize + c.Heads * c.HeadSize + 2L * c.KvHeads * c.HeadSize + (c.GatedFeedForward ? 2L : 1L) * c.IntermediateSize + widest;
+        long quantized = options.Activations == ActivationPrecision.F32 ? 0 : Activations.QuantizedBytes(rows, widest, options.Activations == ActivationPrecision.Int16 ? widest : c.HiddenSize);
+        return AttentionScratch.BytesFor(options.EffectiveThreads, c.Heads, c.KvHeads, c.HeadSize, c.ContextLength) + rows * floats * sizeof(float) + quantized;
+    }
 }

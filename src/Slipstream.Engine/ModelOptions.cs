@@ -13,6 +13,9 @@ public sealed record ModelOptions
     /// <summary>Threads that compute; 0 takes one for each processor.</summary>
     public int Threads { get; init; }
 
+    /// <summary>Whether each computing thread stays on one processor; on Linux only. It helps where nothing else runs, and hurts where other work takes that processor.</summary>
+    public bool PinThreads { get; init; }
+
     /// <summary>How activations enter matrix products.</summary>
     public ActivationPrecision Activations { get; init; } = ActivationPrecision.Auto;
 
@@ -49,6 +52,9 @@ public sealed record ModelOptions
     /// <summary>Receives what an operator wants to know: loading, failures.</summary>
     public ILogger Logger { get; init; } = NullLogger.Instance;
 
+    /// <summary>How much memory is free; tests say otherwise.</summary>
+    internal Func<long> FreeMemory { get; init; } = MemoryPlan.FreeMemory;
+
     /// <summary>The most rows of a forward pass: a prompt chunk and a token with its draft for every sequence.</summary>
     internal int MaxRows => checked(PrefillChunk + MaxBatch * (1 + (Drafter is null ? 0 : MaxAssistantTokens)));
 
@@ -64,6 +70,7 @@ public sealed record ModelOptions
         Check(MaxBatch is >= 1 and <= 1024, "max-batch", MaxBatch, "1 to 1024");
         if (!Enum.IsDefined(Activations)) throw new SlipstreamException($"activations is {(int)Activations}; it must be auto, f32, int8 or int16.");
         _ = EmittedKernels.Use(Kernels);
+        if (PinThreads && !OperatingSystem.IsLinux()) throw new SlipstreamException("Threads can be pinned to processors on Linux only; leave pin-threads off.");
         if (!Enum.IsDefined(CacheType)) throw new SlipstreamException($"cache-type is {(int)CacheType}; it must be f32, f16 or q8_0.");
         Check(MaxAssistantTokens is >= 1 and <= 256, "the most draft tokens", MaxAssistantTokens, "1 to 256");
     }

@@ -31,6 +31,13 @@ public sealed unsafe class Activations : IDisposable
         _rows = new NativeBuffer<float>((long)maxRows * PadFloats(maxWidth));
     }
 
+    /// <summary>Bytes that the quantised forms of a model's rows come to: of all its inputs once, and of the inputs of exact products twice.</summary>
+    internal static long QuantizedBytes(int rows, int width, int exactWidth)
+    {
+        long Of(long count, int columns) => (count + QuantizedRows.TileRows - 1) / QuantizedRows.TileRows * QuantizedRows.TileBytes((columns + 31) & ~31);
+        return Of(rows, width) + Of(2L * rows, exactWidth);
+    }
+
     /// <summary>The precision products use.</summary>
     public ActivationPrecision Precision { get; }
 

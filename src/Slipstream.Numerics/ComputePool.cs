@@ -31,8 +31,10 @@ public sealed unsafe class ComputePool : IDisposable
     private Exception? _failure;
 
     /// <summary>Starts a pool of <paramref name="threads"/> workers (the caller counts as one).</summary>
+    /// <param name="threads">Workers, the caller among them.</param>
+    /// <param name="pin">Whether each thread of the pool stays on a processor of its own: the second and following ones the process may use. Does nothing but on Linux. See <see cref="PinCaller"/>.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is under 1 or over 1024.</exception>
-    public ComputePool(int threads)
+    public ComputePool(int threads, bool pin = false)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(threads, 1024);
@@ -42,10 +44,17 @@ public sealed unsafe class ComputePool : IDisposable
         {
             int number = i + 1;
             Worker worker = _workers[i] = new Worker();
-            worker.Thread = new Thread(() => Work(worker, number)) { IsBackground = true, Name = $"slipstream {number}" };
+            worker.Thread = new Thread(() =>
+            {
+                if (pin) ThreadAffinity.PinTo(number);
+                Work(worker, number);
+            }) { IsBackground = true, Name = $"slipstream {number}" };
             worker.Thread.Start();
         }
     }
+
+    /// <summary>Keeps the calling thread, if it is the one that will use this pool, on the first processor that the process may use. Does nothing but on Linux.</summary>
+    public static void PinCaller() => ThreadAffinity.PinTo(0);
 
     /// <summary>Workers, the caller among them.</summary>
     public int Threads { get; }

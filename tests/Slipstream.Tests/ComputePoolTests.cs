@@ -16,6 +16,35 @@ public sealed class ComputePoolTests
         }
     }
 
+    private struct Processors(int[] counts) : IRangeJob
+    {
+        public readonly void Execute(int from, int to, int worker)
+        {
+            counts[worker] = ThreadAffinity.Count();
+            Thread.Sleep(1); // Long enough that the others come too.
+        }
+    }
+
+    [Fact]
+    public void Pinned_threads_have_one_processor_each()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Threads are pinned on Linux only.");
+        int[] counts = new int[3];
+        Thread caller = new(() =>
+        {
+            using ComputePool pool = new(counts.Length, pin: true);
+            ComputePool.PinCaller();
+            for (int round = 0; round < 1000 && counts.Contains(0); round++)
+            {
+                Processors job = new(counts);
+                pool.For(ref job, 64);
+            }
+        });
+        caller.Start();
+        caller.Join();
+        Assert.Equal([1, 1, 1], counts);
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

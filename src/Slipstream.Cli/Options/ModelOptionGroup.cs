@@ -11,6 +11,7 @@ internal sealed class ModelOptionGroup
     private readonly CommandOption<ActivationPrecision> _activations;
     private readonly CommandOption<KernelTier> _kernels;
     private readonly CommandOption<CacheType> _cacheType;
+    private readonly CommandOption<bool> _pin;
     private readonly CommandOption<int> _threads, _kvBlock, _prefillChunk, _maxBatch;
     private readonly CommandOption<KvMemory> _kvMemory;
 
@@ -24,6 +25,7 @@ internal sealed class ModelOptionGroup
         _cacheType = new(command, "--cache-type", new ChoiceValue<CacheType>(("f32", CacheType.F32), ("f16", CacheType.F16), ("q8_0", CacheType.Q8)),
             "How cached keys and values are stored (default f32).");
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
+        _pin = new(command, "--pin-threads", new FlagValue(), "Keep each computing thread on one processor (Linux).");
         _kvBlock = new(command, "--kv-block", new WholeValue(1, 65536), "Rows in a block of the cache (default 32).");
         _prefillChunk = new(command, "--prefill-chunk", new WholeValue(1, 65536), "The most prompt tokens of one request in a step (default 512).");
         _maxBatch = new(command, "--max-batch", new WholeValue(1, 1024), "The most requests that run at once (default 8).");
@@ -48,6 +50,7 @@ internal sealed class ModelOptionGroup
             Kernels = _kernels.Get(result, options.Kernels),
             CacheType = _cacheType.Get(result, options.CacheType),
             Threads = _threads.Get(result, options.Threads),
+            PinThreads = _pin.IsGiven(result),
             KvBlock = _kvBlock.Get(result, options.KvBlock),
             PrefillChunk = _prefillChunk.Get(result, options.PrefillChunk),
             MaxBatch = _maxBatch.Get(result, options.MaxBatch),

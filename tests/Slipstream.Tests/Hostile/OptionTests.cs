@@ -38,6 +38,17 @@ public sealed class OptionTests
         Assert.Equal(message.Replace("{model}", path, StringComparison.Ordinal), e.Message);
     }
 
+    [Fact]
+    public void A_model_larger_than_the_free_memory_is_refused_before_it_is_loaded()
+    {
+        using TempFolder folder = new();
+        string path = new TinyModel().Write(folder);
+        SlipstreamException e = Assert.Throws<SlipstreamException>(() => LanguageModel.Load(path, new ModelOptions { Threads = 1, FreeMemory = () => 1000 }));
+        Assert.Equal($"'{path}' needs 0.0 GiB for its weights and buffers, and 0.0 GiB of memory are free; take a smaller model or format, or give the process more memory.", e.Message);
+        LanguageModel.Load(path, new ModelOptions { Threads = 1, FreeMemory = () => 1L << 30 }).Dispose();
+        Assert.InRange(MemoryPlan.FreeMemory(), 1, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
+    }
+
     public static TheoryData<ModelOptions, string> Runs => new()
     {
         { new() { Threads = -1 }, "threads is -1; it must be 0 (all processors) to 1024." },
