@@ -32,14 +32,19 @@ public sealed class BitMatrixTests
     public void A_seeded_sample_with_the_coupled_verifier_is_identical(string target)
         => Check(target, new SamplingOptions { Temperature = 0.9, TopK = 40, TopP = 0.95, RepetitionPenalty = 1.1 }, CoupledVerifier.Instance);
 
+    [Theory]
+    [InlineData("models/llama", CacheType.F16), InlineData("models/llama", CacheType.Q8), InlineData("models/qwen2-mixed-window", CacheType.F16), InlineData("models/qwen2-mixed-window", CacheType.Q8)]
+    [InlineData("models/llama-mqa", CacheType.Q8), InlineData("gguf/tiny-Q8_0.gguf", CacheType.F16), InlineData("gguf/tiny-Q8_0.gguf", CacheType.Q8)]
+    public void Greedy_is_identical_with_a_rounded_cache(string target, CacheType type) => Check(target, new SamplingOptions(), RejectionVerifier.Instance, type);
+
     /// <summary>Runs every setting and compares it with the plain run of one sequence at a time.</summary>
-    internal static void Check(string target, SamplingOptions sampling, IVerifier verifier)
+    internal static void Check(string target, SamplingOptions sampling, IVerifier verifier, CacheType type = CacheType.F32)
     {
         string path = Assets.Path("goldens", target);
         bool gguf = target.EndsWith(".gguf", StringComparison.Ordinal);
         RunSettings settings = new()
         {
-            Sampling = sampling, Verifier = verifier, Seed = 20261124,
+            Sampling = sampling, Verifier = verifier, Seed = 20261124, CacheType = type,
             Precision = gguf ? ActivationPrecision.Auto : ActivationPrecision.F32,
         };
         int[][] prompts = Prompts(path, gguf);

@@ -114,6 +114,38 @@ public sealed class SmolLm2Tests
         }
     }
 
+    [Theory]
+    [InlineData(CacheType.F32), InlineData(CacheType.F16), InlineData(CacheType.Q8)]
+    public void A_long_context_shared_out_over_threads_does_not_change_a_bit(CacheType type)
+    {
+        // Over 512 positions there are three spans to share out, and one thread has nothing to share with.
+        using ModelEvaluator evaluator = ModelEvaluator.Load(Assets.SmolLm2);
+        int[] prompt = [.. evaluator.Tokenizer.Encode(File.ReadAllText(Assets.Path("text", "wikitext2", "test.txt")), addSpecialTokens: false).Ids.Take(530)];
+        RunSettings plain = new() { Precision = ActivationPrecision.Int8, Threads = 1, CacheType = type };
+        (int[] tokens, ulong[] bits) = BitMatrixTests.Run(Assets.SmolLm2, plain, [prompt], 16).Single();
+        foreach (RunSettings variant in (RunSettings[])[
+            plain with { Threads = 2, PrefillChunk = 100, KvBlock = 32 },
+            plain with { Threads = 2, MaxBatch = 2, PromptLookup = true, AssistantTokens = 5 }])
+            foreach ((int[] actualTokens, ulong[] actualBits) in BitMatrixTests.Run(Assets.SmolLm2, variant, [.. Enumerable.Repeat(prompt, variant.MaxBatch)], 16))
+            {
+                Assert.Equal(tokens, actualTokens);
+                Assert.Equal(bits, actualBits);
+            }
+    }
+
+    [Theory]
+    [InlineData(CacheType.F16, 2e-4), InlineData(CacheType.Q8, 2e-3)]
+    public void A_rounded_cache_costs_little_perplexity(CacheType type, double tolerance)
+    {
+        // With float activations: where they are rounded too, any small change moves what they round to, up or down.
+        ModelOptions options = new() { Activations = ActivationPrecision.F32 };
+        using ModelEvaluator exact = ModelEvaluator.Load(Assets.SmolLm2, options), rounded = ModelEvaluator.Load(Assets.SmolLm2, options with { CacheType = type });
+        int[] tokens = [.. exact.Tokenizer.Encode(File.ReadAllText(Assets.Path("text", "wikitext2", "test.txt")), addSpecialTokens: false).Ids.Take(512)];
+        double expected = exact.Perplexity(tokens, 512, 512).Perplexity, actual = rounded.Perplexity(tokens, 512, 512).Perplexity;
+        Assert.NotEqual(expected, actual);
+        Assert.True(Math.Abs(actual / expected - 1) <= tolerance, $"Perplexity {actual} with a cache of {type}, {expected} with floats.");
+    }
+
     private static int Best(ReadOnlySpan<float> row)
     {
         int best = 0;
