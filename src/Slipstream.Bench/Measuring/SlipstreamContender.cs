@@ -55,8 +55,8 @@ internal sealed class SlipstreamContender : IContender
     public void Begin(IReadOnlyList<Workload> works)
     {
         Release();
-        // Sequences of a batch and the one of the other kinds take the same blocks.
-        long blocks = works.Max(w => (long)w.Sequences * ((w.MostCached + _kvBlock - 1) / _kvBlock));
+        // The sequences of a batch keep their rows while the first one does the other kinds.
+        long blocks = Blocks(works.Where(w => w.Sequences == 1)) + Blocks(works.Where(w => w.Sequences > 1));
         long bytes = blocks * _kvBlock * Config.KvLayout.BytesPerRow, available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         Workload most = works.MaxBy(w => (long)w.Sequences * w.MostCached)!;
         if (bytes > available / 2)
@@ -67,13 +67,15 @@ internal sealed class SlipstreamContender : IContender
         foreach (KvTable table in _tables) table.Reserve(works.Max(w => w.MostCached));
         _starts = new int[_tables.Length + 1];
         _logits = new NativeBuffer<float>((long)works.Max(w => w.Outputs) * Config.VocabularySize);
+
+        long Blocks(IEnumerable<Workload> some) => some.Select(w => (long)w.Sequences * ((w.MostCached + _kvBlock - 1) / _kvBlock)).DefaultIfEmpty(0).Max();
     }
 
     /// <inheritdoc/>
     public void Prepare(Workload work)
     {
         (int sequences, int depth) = (_sequences, _depth) = (work.Sequences, work.Depth);
-        for (int i = 0; i < _tables.Length; i++) _tables[i].Truncate(i < sequences ? Math.Min(depth, _tables[i].Count) : 0);
+        for (int i = 0; i < sequences; i++) _tables[i].Truncate(Math.Min(depth, _tables[i].Count));
         // What the cached rows hold does not matter to the speed, and computing them would take most of the run.
         for (int i = 0; i < sequences; i++)
             while (_tables[i].Count < depth) FillRow(_tables[i].Append(_tables[i].Count));
