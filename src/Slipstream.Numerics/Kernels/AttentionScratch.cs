@@ -116,7 +116,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
 
     private static long PartialFloats(int heads, int headSize, int contextLength)
     {
-        long spans = (contextLength + AttentionPlan.SpanPositions - 1) / AttentionPlan.SpanPositions;
+        long spans = ((long)contextLength + AttentionPlan.SpanPositions - 1) / AttentionPlan.SpanPositions;
         return Math.Min(MostPartialBytes / sizeof(float), 16 * spans * heads * (Padded(headSize) + 2));
     }
 }
