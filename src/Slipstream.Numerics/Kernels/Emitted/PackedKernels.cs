@@ -42,12 +42,10 @@ internal sealed class PackedKernelEmitter
 {
     private const byte AOrBAndC = 0xF8;
 
-    // How far ahead of its use memory is asked for; a stream a group.
-    private const int Ahead = 1024;
 
     private readonly Assembler c;
     private readonly PackedLayout _layout;
-    private readonly int _rows, _groups, _zeroShift;
+    private readonly int _rows, _groups, _zeroShift, _ahead;
     private readonly bool _wide;
     private readonly AssemblerRegisterZMM[] _sums, _integers, _terms, _codes;
     private readonly AssemblerRegisterZMM _x4, _high, _lowMask, _highMask;
@@ -58,6 +56,8 @@ internal sealed class PackedKernelEmitter
         c = assembler;
         (_layout, _rows, _groups) = (layout, rows, groups);
         _zeroShift = layout.Zero == 0 ? 0 : BitOperations.Log2((uint)layout.Zero);
+        // Bytes ahead of its use that memory is asked for, in each stream: measured.
+        _ahead = groups == PackedKernels.MaxGroups ? 2048 : 4096;
         _wide = layout.GroupLength == PackedLayout.PlaneLength;
         int next = 0, count = rows * groups;
         AssemblerRegisterZMM[] Take(int n) => [.. Enumerable.Range(0, n).Select(_ => new AssemblerRegisterZMM(Register.ZMM0 + next++))];
@@ -109,14 +109,23 @@ internal sealed class PackedKernelEmitter
     /// <summary>32 columns, whose planes begin at a register and a displacement.</summary>
     private void Plane(AssemblerRegister64 planes, int at)
     {
-        for (int g = 0; g < _groups; g++)
-            for (int line = 0; line < _layout.PlaneBytes; line += 64) c.prefetcht0(__byte_ptr[Group(planes, g) + (at + Ahead + line)]);
+        // Spread over the steps: in a burst they wait for each other. A block's header is fetched with its planes.
+        int lines = (_layout.PlaneBytes + (_layout.Groups > 1 ? 0 : at) + 63) / 64, asked = 0, steps = 8 * _groups;
+        void Prefetch(int done)
+        {
+            for (; asked < lines * _groups && asked * steps <= done * lines * _groups; asked++)
+                c.prefetcht0(__byte_ptr[Group(planes, asked % _groups) + (at + _ahead - (_layout.Groups > 1 ? 0 : at) + 64 * (asked / _groups))]);
+        }
         for (int half = 0; half < 2; half++)
         {
             Start(half);
             for (int step = 0; step < 4; step++)
             {
-                for (int g = 0; g < _groups; g++) Codes(_codes[g], g, planes, at, half, step);
+                for (int g = 0; g < _groups; g++)
+                {
+                    Prefetch((4 * half + step) * _groups + g);
+                    Codes(_codes[g], g, planes, at, half, step);
+                }
                 for (int row = 0; row < _rows; row++)
                 {
                     int activations = QuantizedRows.RecordLength * row + 16 * half + 4 * step;
