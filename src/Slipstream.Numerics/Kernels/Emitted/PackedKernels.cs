@@ -110,11 +110,11 @@ internal sealed class PackedKernelEmitter
     private void Plane(AssemblerRegister64 planes, int at)
     {
         // Spread over the steps: in a burst they wait for each other. A block's header is fetched with its planes.
-        int lines = (_layout.PlaneBytes + (_layout.Groups > 1 ? 0 : at) + 63) / 64, asked = 0, steps = 8 * _groups;
+        int lines = (at + _layout.PlaneBytes + 63) / 64, asked = 0, steps = 8 * _groups;
         void Prefetch(int done)
         {
             for (; asked < lines * _groups && asked * steps <= done * lines * _groups; asked++)
-                c.prefetcht0(__byte_ptr[Group(planes, asked % _groups) + (at + _ahead - (_layout.Groups > 1 ? 0 : at) + 64 * (asked / _groups))]);
+                c.prefetcht0(__byte_ptr[Group(planes, asked % _groups) + (_ahead + 64 * (asked / _groups))]);
         }
         for (int half = 0; half < 2; half++)
         {
