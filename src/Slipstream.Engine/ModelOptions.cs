@@ -57,7 +57,7 @@ public sealed record ModelOptions
         Check(KvBlock is >= 1 and <= 65536, "kv-block", KvBlock, "1 to 65536");
         Check(PrefillChunk is >= 1 and <= 65536, "prefill-chunk", PrefillChunk, "1 to 65536");
         Check(MaxBatch is >= 1 and <= 1024, "max-batch", MaxBatch, "1 to 1024");
-        if (!Enum.IsDefined(Activations)) throw new SlipstreamException($"activations is {(int)Activations}; it must be auto, f32 or int8.");
+        if (!Enum.IsDefined(Activations)) throw new SlipstreamException($"activations is {(int)Activations}; it must be auto, f32, int8 or bf16.");
         _ = EmittedKernels.Use(Kernels);
         Check(MaxAssistantTokens is >= 1 and <= 256, "the most draft tokens", MaxAssistantTokens, "1 to 256");
     }

@@ -13,6 +13,10 @@ public enum ActivationPrecision
 
     /// <summary>8-bit integers in groups of 32 with one scale each; only for block formats, others take <see cref="F32"/>.</summary>
     Int8,
+
+    /// <summary>bfloat16, rounded to nearest, ties to even; only for BF16 weights, others take what <see cref="Auto"/> takes.</summary>
+    /// <remarks>Sums are of 32-bit floats; their rounding depends on the processor and on <see cref="KernelTier"/>, never on the number of rows or threads.</remarks>
+    Bf16,
 }
 
 /// <summary>A dense layer's weights, whatever their encoding: <c>y = x · Wᵀ</c>, W is <c>[OutFeatures, InFeatures]</c>.</summary>

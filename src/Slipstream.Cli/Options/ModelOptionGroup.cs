@@ -16,8 +16,8 @@ internal sealed class ModelOptionGroup
     public ModelOptionGroup(Command command)
     {
         _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file.");
-        _activations = new(command, "--activations", new ChoiceValue<ActivationPrecision>(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8)),
-            "How activations enter matrix products (default auto: int8 for block formats).");
+        _activations = new(command, "--activations", new ChoiceValue<ActivationPrecision>(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8), ("bf16", ActivationPrecision.Bf16)),
+            "How activations enter matrix products (default auto: int8 for block formats, f32 for others; bf16 is for BF16 weights).");
         _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("intrinsics", KernelTier.Intrinsics)),
             "Matrix kernels: assembled at run time for the newest instructions, or compiled ones only (default auto: emitted where they can run).");
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
