@@ -68,7 +68,7 @@ public sealed record ModelOptions
         Check(KvBlock is >= 1 and <= 65536, "kv-block", KvBlock, "1 to 65536");
         Check(PrefillChunk is >= 1 and <= 65536, "prefill-chunk", PrefillChunk, "1 to 65536");
         Check(MaxBatch is >= 1 and <= 1024, "max-batch", MaxBatch, "1 to 1024");
-        if (!Enum.IsDefined(Activations)) throw new SlipstreamException($"activations is {(int)Activations}; it must be auto, f32, int8 or int16.");
+        if (!Enum.IsDefined(Activations)) throw new SlipstreamException($"activations is {(int)Activations}; it must be auto, f32, int8, int16 or bf16.");
         _ = EmittedKernels.Use(Kernels);
         if (PinThreads && !OperatingSystem.IsLinux()) throw new SlipstreamException("Threads can be pinned to processors on Linux only; leave pin-threads off.");
         if (!Enum.IsDefined(CacheType)) throw new SlipstreamException($"cache-type is {(int)CacheType}; it must be f32, f16 or q8_0.");

@@ -12,7 +12,8 @@ public sealed unsafe class Activations : IDisposable
     private readonly int _maxRows, _maxWidth;
     private NativeBuffer<byte>? _scratch;
     private readonly QuantizedRows _quantized = new(exact: false), _exact = new(exact: true);
-    private bool _isQuantized, _isExact;
+    private bool _isQuantized, _isExact, _isRounded, _isRoundedFloats;
+    private RoundedRows? _rounded, _roundedFloats;
     private int _count, _width;
 
     /// <summary>Reserves room for <paramref name="maxRows"/> rows of at most <paramref name="maxWidth"/> floats.</summary>
@@ -61,7 +62,7 @@ public sealed unsafe class Activations : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(width, _maxWidth);
         _count = rows;
         _width = width;
-        _isQuantized = _isExact = false;
+        _isQuantized = _isExact = _isRounded = _isRoundedFloats = false;
         int stride = PadFloats(width);
         if (stride != width)
             for (int row = 0; row < rows; row++)
@@ -91,6 +92,24 @@ public sealed unsafe class Activations : IDisposable
         return rows;
     }
 
+    /// <summary>The current set as bfloat16, made now if no product has asked for it before; rows begin <see cref="PairProduct.Pad"/> of the width apart.</summary>
+    internal ushort* Rounded(ComputePool pool)
+    {
+        _rounded ??= new RoundedRows(_maxRows, _maxWidth, asFloats: false);
+        if (!_isRounded) _rounded.Round(Values, pool);
+        _isRounded = true;
+        return (ushort*)_rounded.Pointer;
+    }
+
+    /// <summary>As <see cref="Rounded"/>, as the floats that the bfloat16 stand for, in the order of <see cref="PairProduct"/>.</summary>
+    internal float* RoundedFloats(ComputePool pool)
+    {
+        _roundedFloats ??= new RoundedRows(_maxRows, _maxWidth, asFloats: true);
+        if (!_isRoundedFloats) _roundedFloats.Round(Values, pool);
+        _isRoundedFloats = true;
+        return (float*)_roundedFloats.Pointer;
+    }
+
     /// <summary>Working memory for one product: <paramref name="bytes"/> for each of <paramref name="workers"/>. It grows to what the largest product needs and stays.</summary>
     internal byte* Scratch(int workers, long bytes)
     {
@@ -110,5 +129,7 @@ public sealed unsafe class Activations : IDisposable
         _scratch?.Dispose();
         _quantized.Dispose();
         _exact.Dispose();
+        _rounded?.Dispose();
+        _roundedFloats?.Dispose();
     }
 }

@@ -16,6 +16,10 @@ public enum ActivationPrecision
 
     /// <summary>As <see cref="Int8"/>, with what the 8 bits leave over in another 8: nearly the results of <see cref="F32"/>, at half the speed of <see cref="Int8"/> where arithmetic bounds it.</summary>
     Int16,
+
+    /// <summary>bfloat16, rounded to nearest, ties to even; only for BF16 weights, others take what <see cref="Auto"/> takes.</summary>
+    /// <remarks>Sums are of 32-bit floats; their rounding depends on the processor and on <see cref="KernelTier"/>, never on the number of rows or threads.</remarks>
+    Bf16,
 }
 
 /// <summary>A dense layer's weights, whatever their encoding: <c>y = x · Wᵀ</c>, W is <c>[OutFeatures, InFeatures]</c>.</summary>

@@ -19,7 +19,7 @@ internal sealed class ModelOptionGroup
     {
         _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file.");
         _activations = new(command, "--activations", ActivationsValue(),
-            "How activations enter matrix products (default auto: int8 for block formats).");
+            "How activations enter matrix products (default auto: int8 for block formats, f32 for others; bf16 is for BF16 weights).");
         _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("intrinsics", KernelTier.Intrinsics)),
             "Matrix kernels: assembled at run time for the newest instructions, or compiled ones only (default auto: emitted where they can run).");
         _cacheType = new(command, "--cache-type", new ChoiceValue<CacheType>(("f32", CacheType.F32), ("f16", CacheType.F16), ("q8_0", CacheType.Q8)),
@@ -33,7 +33,7 @@ internal sealed class ModelOptionGroup
     }
 
     /// <summary>The values of <c>--activations</c>.</summary>
-    public static ChoiceValue<ActivationPrecision> ActivationsValue() => new(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8), ("int16", ActivationPrecision.Int16));
+    public static ChoiceValue<ActivationPrecision> ActivationsValue() => new(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8), ("int16", ActivationPrecision.Int16), ("bf16", ActivationPrecision.Bf16));
 
     /// <summary>The model's path.</summary>
     /// <exception cref="UsageException">None was named.</exception>

@@ -13,7 +13,7 @@ internal sealed unsafe class DenseLinear(ByteRegion data, int outFeatures, int i
     {
         CheckShapes(x, y);
         // SAFETY: the region was checked against the shape on creation.
-        FloatProduct.Run(new Rows((float*)data.Pointer, InFeatures), OutFeatures, x, y, pool);
+        FloatProduct.Run(new Rows((float*)data.Pointer, InFeatures), OutFeatures, x.FloatPointer, Activations.PadFloats(InFeatures), x, y, pool);
     }
 
     public override void ReadRow(int row, Span<float> destination)

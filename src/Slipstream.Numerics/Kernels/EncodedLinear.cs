@@ -1,7 +1,7 @@
 namespace Slipstream.Numerics.Kernels;
 
 /// <summary>A layer over encoded rows that are decoded to floats as products read them.</summary>
-internal class EncodedLinear<TFormat>(ByteRegion data, int outFeatures, int inFeatures) : Linear(outFeatures, inFeatures) where TFormat : IWeightFormat
+internal unsafe class EncodedLinear<TFormat>(ByteRegion data, int outFeatures, int inFeatures) : Linear(outFeatures, inFeatures) where TFormat : IWeightFormat
 {
     public sealed override string Format => TFormat.Name;
 
@@ -15,7 +15,8 @@ internal class EncodedLinear<TFormat>(ByteRegion data, int outFeatures, int inFe
     public override void Multiply(Activations x, Matrix y, ComputePool pool, bool exact = false)
     {
         CheckShapes(x, y);
-        FloatProduct.Run(new Rows(data, RowBytes, InFeatures), OutFeatures, x, y, pool);
+        // SAFETY: the activations hold as many rows of this width as y.
+        FloatProduct.Run(new Rows(data, RowBytes, InFeatures), OutFeatures, x.FloatPointer, Activations.PadFloats(InFeatures), x, y, pool);
     }
 
     public sealed override void ReadRow(int row, Span<float> destination)
@@ -24,7 +25,7 @@ internal class EncodedLinear<TFormat>(ByteRegion data, int outFeatures, int inFe
         TFormat.Decode(data.Span((long)row * RowBytes, RowBytes), destination[..InFeatures]);
     }
 
-    private readonly unsafe struct Rows(ByteRegion data, int rowBytes, int width) : IFloatRows
+    private readonly struct Rows(ByteRegion data, int rowBytes, int width) : IFloatRows
     {
         public long RowBytes => rowBytes;
 

@@ -6,7 +6,7 @@ internal unsafe interface IFloatRows
     /// <summary>Bytes that reading one row moves.</summary>
     long RowBytes { get; }
 
-    /// <summary>Row <paramref name="row"/>: where it lies, or <paramref name="scratch"/> after writing it there; with zeros after its end up to a multiple of 16 floats.</summary>
+    /// <summary>Row <paramref name="row"/>: where it lies, or <paramref name="scratch"/> after writing it there; with zeros after its end up to the width of the product.</summary>
     float* Read(int row, float* scratch);
 }
 
@@ -14,17 +14,23 @@ internal unsafe interface IFloatRows
 internal static unsafe class FloatProduct
 {
     /// <summary>Computes <c>y = x · Wᵀ</c>, in parallel over the rows of W; every weight row is decoded once.</summary>
-    public static void Run<TRows>(TRows weights, int outFeatures, Activations x, Matrix y, ComputePool pool) where TRows : struct, IFloatRows
+    /// <param name="weights">The rows of W.</param>
+    /// <param name="outFeatures">How many there are.</param>
+    /// <param name="rows">The activations: those of <paramref name="x"/> or another form of them.</param>
+    /// <param name="width">Floats in a row of either side, zeros included: a multiple of 16.</param>
+    /// <param name="x">Says how many there are, and has working memory.</param>
+    /// <param name="y"><c>[rows, outFeatures]</c>.</param>
+    /// <param name="pool">The threads.</param>
+    public static void Run<TRows>(TRows weights, int outFeatures, float* rows, int width, Activations x, Matrix y, ComputePool pool) where TRows : struct, IFloatRows
     {
         if (x.Rows == 0) return;
-        int width = Activations.PadFloats(x.Width);
         // SAFETY: y is pinned until every range has run; the scratch has room for one tile a worker; x holds Rows rows of a padded width.
         fixed (float* results = y.Data)
         {
             Job<TRows> job = new()
             {
                 Weights = weights,
-                X = x.FloatPointer,
+                X = rows,
                 XStride = width,
                 XRows = x.Rows,
                 Width = width,

@@ -1,3 +1,5 @@
+using Slipstream.Numerics.Kernels.Emitted;
+
 namespace Slipstream.Numerics.Kernels;
 
 /// <summary>A layer over 16-bit floats, which products read where they lie.</summary>
@@ -8,8 +10,38 @@ internal sealed unsafe class HalfLinear<TFormat, TWeights>(ByteRegion data, int 
     public override void Multiply(Activations x, Matrix y, ComputePool pool, bool exact = false)
     {
         CheckShapes(x, y);
-        // SAFETY: the region was checked against the shape on creation; the activations hold as many rows of this width as y.
-        if (RowProduct.Fits(InFeatures)) RowProduct.Run(new CompiledTiles<TWeights>(), Data, OutFeatures, x.FloatPointer, InFeatures, y, x, pool);
-        else base.Multiply(x, y, pool, exact);
+        if (!exact && x.Precision == ActivationPrecision.Bf16 && typeof(TFormat) == typeof(BF16)) MultiplyRounded(x, y, pool);
+        else if (!RowProduct.Fits(InFeatures)) base.Multiply(x, y, pool, exact);
+        // SAFETY: (all below) the region was checked against the shape on creation; the activations hold as many rows of this width as y, in every form.
+        else if (typeof(TFormat) == typeof(F16) && x.UsesEmitted) Multiply(new EmittedTiles<float>(RowTileKernels.F16ByF32, y.Rows), x.FloatPointer, x, y, pool);
+        else Multiply(new CompiledTiles<TWeights>(), x.FloatPointer, x, y, pool);
+    }
+
+    private void MultiplyRounded(Activations x, Matrix y, ComputePool pool)
+    {
+        bool whole = InFeatures % PairProduct.Step == 0;
+        if (whole && x.UsesEmitted && EmissionSupport.HasBf16) Multiply(new EmittedTiles<ushort>(RowTileKernels.BF16ByBF16, y.Rows), x.Rounded(pool), x, y, pool);
+        else if (whole && RowProduct.Fits(InFeatures)) Multiply(new CompiledTiles<PairedBF16Weights>(), x.RoundedFloats(pool), x, y, pool);
+        else FloatProduct.Run(new PairedRows(Data, RowBytes), OutFeatures, x.RoundedFloats(pool), PairProduct.Pad(InFeatures), x, y, pool);
+    }
+
+    private void Multiply<TTiles>(TTiles tiles, void* rows, Activations x, Matrix y, ComputePool pool) where TTiles : struct, IRowTiles
+        => RowProduct.Run(tiles, Data, OutFeatures, rows, InFeatures, y, x, pool);
+
+    // Weights in the order of PairProduct, for machines and widths the tiles are not made for.
+    private readonly struct PairedRows(ByteRegion data, int rowBytes) : IFloatRows
+    {
+        public long RowBytes => rowBytes;
+
+        public float* Read(int row, float* scratch)
+        {
+            // SAFETY: the scratch has room for a padded row; the bits take its second half, which their floats overwrite last.
+            int padded = PairProduct.Pad(rowBytes / sizeof(ushort));
+            Span<byte> bits = new((byte*)scratch + padded * sizeof(ushort), padded * sizeof(ushort));
+            data.Span((long)row * rowBytes, rowBytes).CopyTo(bits);
+            bits[rowBytes..].Clear();
+            PairProduct.Widen(bits, new Span<float>(scratch, padded));
+            return scratch;
+        }
     }
 }

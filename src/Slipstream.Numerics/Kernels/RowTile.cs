@@ -35,6 +35,20 @@ internal readonly unsafe struct BF16Weights : IRowWeights
         => (Vector512.WidenLower(Vector256.Load((ushort*)row + i).ToVector512Unsafe()) << 16).AsSingle();
 }
 
+/// <summary>Rows of <see cref="BF16"/> where they lie, in the order of <see cref="PairProduct"/>: of 32 weights the odd ones, then the even ones.</summary>
+internal readonly unsafe struct PairedBF16Weights : IRowWeights
+{
+    public static int Bytes => 2;
+
+    public static bool IsCostly => false;
+
+    public static bool Fetches => true;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Load(byte* row, nint i)
+        => ((Vector512.Load((uint*)(row + 2 * (i & ~31))) << (int)(i & 16)) & Vector512.Create(0xFFFF_0000u)).AsSingle();
+}
+
 /// <summary>Rows of <see cref="F16"/> where they lie.</summary>
 internal readonly unsafe struct F16Weights : IRowWeights
 {
@@ -99,24 +113,28 @@ internal unsafe struct RowTile
     /// <summary>Whether the range begins at the first column, and whether it reaches the last.</summary>
     public bool First, Last;
 
-    /// <summary>Sets the weight rows by their numbers.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void SetWeights(byte* weights, nint rowBytes, nint row0, nint row1, nint row2, nint row3)
+    /// <summary>Multiplies every tile of a chunk.</summary>
+    /// <param name="chunk">The tiles.</param>
+    /// <param name="x">The first row of activations, from the range's first column on.</param>
+    /// <param name="rows">Rows, 1 to 6.</param>
+    /// <param name="row">The number of the first among the results.</param>
+    /// <param name="sums">Partial sums from and for other ranges, <see cref="SumFloats"/> a tile; unused where one range is all.</param>
+    public static void Multiply<TWeights>(in RowChunk chunk, byte* x, int rows, nint row, float* sums) where TWeights : IRowWeights
     {
-        Row0 = weights + row0 * rowBytes;
-        Row1 = weights + row1 * rowBytes;
-        Row2 = weights + row2 * rowBytes;
-        Row3 = weights + row3 * rowBytes;
-    }
-
-    /// <summary>Sets where the results of these weight rows lie.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void SetResults(float* y, nint row0, nint row1, nint row2, nint row3)
-    {
-        Y0 = y + row0;
-        Y1 = y + row1;
-        Y2 = y + row2;
-        Y3 = y + row3;
+        RowTile tile = new() { XStride = chunk.XStride, YStride = chunk.YStride, Width = chunk.Width, First = chunk.First, Last = chunk.Last };
+        for (int i = 0; i < chunk.Count; i++)
+        {
+            nint at = i * chunk.Advance;
+            tile.Row0 = chunk.Row0 + at;
+            tile.Row1 = chunk.Row1 + at;
+            tile.Row2 = chunk.Row2 + at;
+            tile.Row3 = chunk.Row3 + at;
+            tile.Y0 = chunk.Y + i * chunk.YAdvance;
+            tile.Y1 = tile.Y0 + chunk.Y1;
+            tile.Y2 = tile.Y0 + chunk.Y2;
+            tile.Y3 = tile.Y0 + chunk.Y3;
+            tile.Multiply<TWeights>(x, rows, row, sums + i * SumFloats);
+        }
     }
 
     /// <summary>Multiplies <paramref name="rows"/> rows of activations, 1 to 6.</summary>
@@ -125,7 +143,7 @@ internal unsafe struct RowTile
     /// <param name="row">The number of the first row among the results.</param>
     /// <param name="sums">Partial sums from and for other ranges; unused where one range is all.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly void Multiply<TWeights>(byte* x, int rows, nint row, float* sums) where TWeights : IRowWeights
+    private readonly void Multiply<TWeights>(byte* x, int rows, nint row, float* sums) where TWeights : IRowWeights
     {
         // Three or five rows cost less as a full tile with one row done twice than as two tiles.
         if (rows > 4) Six<TWeights>(this, x, rows, row, sums);
@@ -144,20 +162,6 @@ internal unsafe struct RowTile
         Y1[at] = y[1];
         Y2[at] = y[2];
         Y3[at] = y[3];
-    }
-
-    /// <summary>Spreads results that lie four to a row of activations.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly void Spread(float* results, int rows, nint row)
-    {
-        for (int m = 0; m < rows; m++)
-        {
-            nint at = (row + m) * YStride;
-            Y0[at] = results[4 * m];
-            Y1[at] = results[4 * m + 1];
-            Y2[at] = results[4 * m + 2];
-            Y3[at] = results[4 * m + 3];
-        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
