@@ -26,6 +26,8 @@ internal sealed record RunSettings
     public string? Draft { get; init; }
     public bool PromptLookup { get; init; }
     public ActivationPrecision Precision { get; init; } = ActivationPrecision.F32;
+
+    public KernelTier Kernels { get; init; } = KernelTier.Auto;
     public SamplingOptions Sampling { get; init; } = new();
     public IVerifier Verifier { get; init; } = RejectionVerifier.Instance;
     public ulong Seed { get; init; } = 1;
@@ -65,7 +67,7 @@ internal sealed class ModelRun : IDisposable
         _pool = new ComputePool(settings.Threads);
         _checkpoint = Checkpoint.Open(path);
         int maxRows = settings.PrefillChunk + settings.MaxBatch * (1 + settings.AssistantTokens);
-        Model = ModelFamilies.Build(_checkpoint, new ModelRuntime(_pool, maxRows, settings.Precision));
+        Model = ModelFamilies.Build(_checkpoint, new ModelRuntime(_pool, maxRows, settings.Precision) { Kernels = settings.Kernels });
         _ends = [.. Model.Config.EndTokens];
         int plenty = (contextRows + settings.KvBlock - 1) / settings.KvBlock * settings.MaxBatch;
         Store = new KvStore(Model.KvLayout with { Type = settings.CacheType }, settings.Blocks > 0 ? settings.Blocks : plenty, settings.KvBlock);
@@ -73,7 +75,7 @@ internal sealed class ModelRun : IDisposable
         else if (settings.Draft is { } draftPath)
         {
             Checkpoint draft = Checkpoint.Open(draftPath);
-            ILanguageModel draftModel = ModelFamilies.Build(draft, new ModelRuntime(_pool, maxRows, settings.Precision));
+            ILanguageModel draftModel = ModelFamilies.Build(draft, new ModelRuntime(_pool, maxRows, settings.Precision) { Kernels = settings.Kernels });
             DraftStore = new KvStore(draftModel.KvLayout with { Type = settings.CacheType }, plenty, settings.KvBlock);
             _drafter = new ModelDrafter(draftModel, DraftStore, settings.MaxBatch, settings.AssistantTokens, owned: draft);
         }

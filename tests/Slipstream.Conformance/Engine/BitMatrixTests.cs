@@ -37,15 +37,46 @@ public sealed class BitMatrixTests
     [InlineData("models/llama-mqa", CacheType.Q8), InlineData("gguf/tiny-Q8_0.gguf", CacheType.F16), InlineData("gguf/tiny-Q8_0.gguf", CacheType.Q8)]
     public void Greedy_is_identical_with_a_rounded_cache(string target, CacheType type) => Check(target, new SamplingOptions(), RejectionVerifier.Instance, type);
 
+    [Theory]
+    [InlineData(KernelTier.Auto)]
+    [InlineData(KernelTier.Intrinsics)]
+    public void Greedy_is_identical_with_rounded_activations(KernelTier kernels)
+        => Check("gguf/tiny-BF16.gguf", new SamplingOptions(), RejectionVerifier.Instance, precision: ActivationPrecision.Bf16, kernels: kernels);
+
+    [Theory]
+    [InlineData("gguf/tiny-F16.gguf")]
+    [InlineData("gguf/tiny-BF16.gguf")]
+    [InlineData("gguf/tiny-Q8_0.gguf")]
+    [InlineData("gguf/tiny-Q4_K_M.gguf")]
+    public void Greedy_is_identical_with_compiled_kernels(string target)
+        => Check(target, new SamplingOptions(), RejectionVerifier.Instance, kernels: KernelTier.Intrinsics);
+
+    [Theory]
+    [InlineData("gguf/tiny-F16.gguf", ActivationPrecision.F32)]
+    [InlineData("gguf/tiny-BF16.gguf", ActivationPrecision.F32)]
+    [InlineData("gguf/tiny-BF16.gguf", ActivationPrecision.Bf16)]
+    [InlineData("gguf/tiny-Q4_1.gguf", ActivationPrecision.Int8)]
+    [InlineData("gguf/tiny-Q6_K.gguf", ActivationPrecision.Int8)]
+    [InlineData("gguf/tiny-Q4_K_M.gguf", ActivationPrecision.Int16)]
+    public void Tiers_give_the_same_logits(string target, ActivationPrecision precision)
+    {
+        string path = Assets.Path("goldens", target);
+        int[][] prompts = Prompts(path, gguf: true);
+        RunSettings settings = new() { Precision = precision, MaxBatch = 4 };
+        List<(int[] Tokens, ulong[] Bits)> emitted = Run(path, settings, prompts), compiled = Run(path, settings with { Kernels = KernelTier.Intrinsics }, prompts);
+        for (int i = 0; i < prompts.Length; i++) Assert.Equal(compiled[i].Bits, emitted[i].Bits);
+    }
+
     /// <summary>Runs every setting and compares it with the plain run of one sequence at a time.</summary>
-    internal static void Check(string target, SamplingOptions sampling, IVerifier verifier, CacheType type = CacheType.F32)
+    internal static void Check(string target, SamplingOptions sampling, IVerifier verifier, CacheType type = CacheType.F32, ActivationPrecision? precision = null, KernelTier kernels = KernelTier.Auto)
     {
         string path = Assets.Path("goldens", target);
         bool gguf = target.EndsWith(".gguf", StringComparison.Ordinal);
         RunSettings settings = new()
         {
             Sampling = sampling, Verifier = verifier, Seed = 20261124, CacheType = type,
-            Precision = gguf ? ActivationPrecision.Auto : ActivationPrecision.F32,
+            Precision = precision ?? (gguf ? ActivationPrecision.Auto : ActivationPrecision.F32),
+            Kernels = kernels,
         };
         int[][] prompts = Prompts(path, gguf);
         // A model drafts perfectly for itself; the noisy copy of qwen3 and the other formats of the GGUF model draft badly.
