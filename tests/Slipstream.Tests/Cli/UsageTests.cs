@@ -37,7 +37,7 @@ public sealed class UsageTests
     [InlineData("generate --model m --prompt a --draft-length 257", "--draft-length is 257; it must be a whole number from 0 to 256.")]
     [InlineData("generate --model m --prompt a --threads -1", "--threads is -1; it must be a whole number from 0 to 1024.")]
     [InlineData("generate --model m --prompt a --kv-memory 120%", "--kv-memory: '120%' is no amount of memory; write bytes such as 268435456, 256M or 1.5G, or a share such as 25%.")]
-    [InlineData("generate --model m --prompt a --activations f16", "--activations is 'f16'; it must be auto, f32 or int8.")]
+    [InlineData("generate --model m --prompt a --activations f16", "--activations is 'f16'; it must be auto, f32, int8 or bf16.")]
     [InlineData("generate --prompt", "--prompt needs a value.")]
     [InlineData("generate --prompt a --bogus", "Unrecognized command or argument '--bogus'; see 'slipstream generate --help'.")]
     [InlineData("generate @args", "Unrecognized command or argument '@args'; see 'slipstream generate --help'.")]
