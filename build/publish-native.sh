@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the tool to one native executable for this machine's processor (ADR 11): it starts in a third of the time.
+# Compiles the tool to one native executable for this machine's processor (ADR 11): it starts in a quarter of the time.
 # build/publish-native.sh FOLDER [RID]   needs a C compiler's linker; the executable runs on processors with the instructions of this one.
 set -euo pipefail
 [ $# -ge 1 ] || { sed -n '2,3s/^# //p' "$0"; exit 2; }

@@ -27,7 +27,7 @@ internal sealed class SlipstreamContender : IContender
         _maxRows = maxRows;
         _loaded = LoadedModel.Load(path, options);
         (_positions, _parents, _outputs) = (new int[maxRows], new int[maxRows], new int[maxRows]);
-        Description = $"Slipstream, {Path.GetFileName(path)} ({_loaded.Model.WeightBytes / 1e6:f0} MB of weights), {Pool.Threads} threads, activations {precision switch { ActivationPrecision.Auto => "auto", ActivationPrecision.F32 => "f32", _ => "int8" }}";
+        Description = $"Slipstream, {Path.GetFileName(path)} ({_loaded.Model.WeightBytes / 1e6:f0} MB of weights), {Pool.Threads} threads, activations {precision switch { ActivationPrecision.Auto => "auto", ActivationPrecision.F32 => "f32", ActivationPrecision.Int16 => "int16", ActivationPrecision.Bf16 => "bf16", _ => "int8" }}";
     }
 
     /// <inheritdoc/>
