@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
@@ -26,6 +27,18 @@ internal static class KQuantScales
         ulong m = (b & 0x3F3F_3F3F) | ((ulong)(((c >> 4) & 0x0F0F_0F0F) | ((b >> 2) & 0x3030_3030)) << 32);
         Times(Vector128.CreateScalar(sc).AsSByte(), HalfBits.ToSingle(halves & 0xFFFF)).StoreUnsafe(ref scales, at);
         Times(Vector128.CreateScalar(m).AsSByte(), -HalfBits.ToSingle(halves >> 16)).StoreUnsafe(ref offsets, at);
+    }
+
+    /// <summary>The halves d and −dmin and the eight scales and minima of a Q4_K or Q5_K block, as they are stored.</summary>
+    public static void ReadSixBitPairs(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
+    {
+        d = BinaryPrimitives.ReadUInt16LittleEndian(block);
+        m = (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(block[2..]) ^ HalfBits.Sign); // Minima are subtracted.
+        for (int g = 0; g < 8; g++)
+        {
+            (int scale, int minimum) = SixBitPair(block.Slice(4, 12), g);
+            (scales[g], minima[g]) = ((sbyte)scale, (sbyte)minimum);
+        }
     }
 
     /// <summary>Scale and minimum of group <paramref name="j"/> in the 12 bytes of a Q4_K or Q5_K block: the definition.</summary>

@@ -29,15 +29,7 @@ internal readonly struct Q5_K : IIntegerFormat
     public static int HighBits => 1;
 
     public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
-    {
-        d = BinaryPrimitives.ReadUInt16LittleEndian(block);
-        m = (ushort)(BinaryPrimitives.ReadUInt16LittleEndian(block[2..]) ^ HalfBits.Sign); // Minima are subtracted.
-        for (int g = 0; g < 8; g++)
-        {
-            (int scale, int minimum) = KQuantScales.SixBitPair(block.Slice(4, 12), g);
-            (scales[g], minima[g]) = ((sbyte)scale, (sbyte)minimum);
-        }
-    }
+        => KQuantScales.ReadSixBitPairs(block, out d, out m, scales, minima);
 
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
