@@ -11,7 +11,7 @@ for file in src/*/PublicAPI.Unshipped.txt; do
     printf '#nullable enable\n' >"$file"
 done
 # The analyzer's findings hold the lines to write, so they must not stop the build that finds them.
-dotnet build src/Slipstream.Engine -c Release --no-incremental -v quiet \
+dotnet build src/Slipstream.Distillation -c Release --no-incremental -v quiet \
     -p:ApprovePublicApi=true -p:TreatWarningsAsErrors=false -p:PublicApiLogs="$logs" >"$logs/build.log" 2>&1 ||
     { grep -E ' error |rror\(s\)' "$logs/build.log" | sort -u; exit 1; }
 

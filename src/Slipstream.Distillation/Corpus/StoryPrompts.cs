@@ -8,11 +8,11 @@ namespace Slipstream.Distillation.Corpus;
 /// <param name="System">The system message that sets the style, or null.</param>
 /// <param name="MaxTokens">The most tokens of the answer.</param>
 /// <param name="Seed">The seed of the sampling: the request's own number, so that a corpus can be made again.</param>
-public sealed record StoryPrompt(string Chat, string? System, int MaxTokens, ulong Seed);
+internal sealed record StoryPrompt(string Chat, string? System, int MaxTokens, ulong Seed);
 
 /// <summary>Prompts for a corpus of simple stories and short dialogues: word lists filled into patterns, no two alike.</summary>
 /// <remarks>The idea is that of TinyStories (Eldan and Li 2023, arXiv:2305.07759): random words in the request keep a model from writing the same story again.</remarks>
-public static class StoryPrompts
+internal static class StoryPrompts
 {
     /// <summary>The system message of stories.</summary>
     public const string StorySystem = "You tell short stories to small children in short sentences and easy words.";
