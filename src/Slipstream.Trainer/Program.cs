@@ -2,7 +2,7 @@ using System.CommandLine;
 using Slipstream;
 using Slipstream.Trainer.Commands;
 
-RootCommand root = new("Trains small language models, their tokenizers and their drafts.") { CorpusCommand.Create() };
+RootCommand root = new("Trains small language models, their tokenizers and their drafts.") { CorpusCommand.Create(), TokenizerCommand.Create() };
 try
 {
     return await root.Parse(args).InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
