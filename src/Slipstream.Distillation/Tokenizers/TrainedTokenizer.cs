@@ -19,6 +19,9 @@ internal sealed record TrainedTokenizer(IReadOnlyList<string> Tokens, IReadOnlyL
     /// <summary>Ends a message of a conversation.</summary>
     public const string MessageEnd = "<|im_end|>";
 
+    /// <summary>ChatML as a Jinja template.</summary>
+    public const string ChatTemplate = ChatMlTemplate.Text;
+
     private const string ConfigName = "tokenizer_config.json";
 
     private static readonly JsonWriterOptions Options = new() { Indented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
