@@ -42,7 +42,7 @@ public static class ChatTemplates
         return From(metadata.Text("tokenizer.chat_template"), metadata.Source);
     }
 
-    /// <summary>The template of that text. Only SmolLM2's is supported so far.</summary>
+    /// <summary>The template of that text. ChatML and SmolLM2's are supported so far.</summary>
     /// <param name="templateText">Jinja, or null where the model has no template.</param>
     /// <param name="source">The file, for messages.</param>
     /// <exception cref="SlipstreamException">There is no template, or it is not supported.</exception>
@@ -53,10 +53,12 @@ public static class ChatTemplates
             throw new SlipstreamException($"'{source}' has no chat template; use --prompt with the whole text as the model expects it.");
         // Jinja drops one line break at the end of a template.
         string text = templateText.EndsWith('\n') ? templateText[..^1] : templateText;
-        return text == SmolLm2Template.Text
-            ? new SmolLm2Template()
+        if (text == SmolLm2Template.Text)
+            return new SmolLm2Template();
+        return ChatMlTemplate.Is(text)
+            ? new ChatMlTemplate()
             : throw new SlipstreamException(
-                $"'{source}': the chat template that begins with '{Beginning(text)}' is not supported (only SmolLM2's is); use --prompt with the whole text as the model expects it.");
+                $"'{source}': the chat template that begins with '{Beginning(text)}' is not supported (only ChatML and SmolLM2's are); use --prompt with the whole text as the model expects it.");
     }
 
     private static string Beginning(string text)

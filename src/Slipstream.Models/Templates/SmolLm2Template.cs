@@ -21,19 +21,8 @@ internal sealed class SmolLm2Template : ChatTemplate
         ArgumentNullException.ThrowIfNull(messages);
         StringBuilder text = new();
         if (messages.Count > 0 && messages[0].Role != "system")
-            Add("system", DefaultSystem);
-        for (int i = 0; i < messages.Count; i++)
-        {
-            ChatMessage message = messages[i];
-            if (message.Role is null || message.Content is null)
-                throw new SlipstreamException($"Message {i + 1} of the conversation has no role or no content; give both.");
-            Add(message.Role, message.Content);
-        }
-        if (addGenerationPrompt)
-            text.Append("<|im_start|>assistant\n");
+            ChatMlTemplate.Append(text, "system", DefaultSystem);
+        ChatMlTemplate.Append(text, messages, addGenerationPrompt);
         return text.ToString();
-
-        void Add(string role, string content) =>
-            text.Append("<|im_start|>").Append(role).Append('\n').Append(content).Append("<|im_end|>\n");
     }
 }
