@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Slipstream.Distillation.Losses;
-using Slipstream.Distillation.Tests.Drafts;
+using Slipstream.Trainer;
 using Slipstream.TestSupport;
 using static TorchSharp.torch;
 
@@ -9,7 +9,7 @@ namespace Slipstream.Distillation.Tests.Losses;
 
 public sealed class DivergencesTests
 {
-    public DivergencesTests() => TorchForDrafts.Require();
+    public DivergencesTests() => NativeLibraries.Load();
 
     [Theory]
     [InlineData("forward_kl", nameof(Divergence.ForwardKl), 0.5)]
