@@ -49,30 +49,33 @@ internal sealed class DistillationLoss
         return new DistillationLoss(parts.ToImmutable(), temperature);
     }
 
-    /// <summary>The mean over the counted rows.</summary>
+    /// <summary>The mean over the counted rows: see <see cref="Sum"/>.</summary>
+    public Tensor Mean(Tensor student, TeacherTargets? teacher, Tensor targets) => Sum(student, teacher, targets) / targets.ne(TrainingBatch.Ignored).sum().clamp_min(1);
+
+    /// <summary>The sum over the counted rows.</summary>
     /// <param name="student">The student's logits, float32 <c>[rows, vocabulary]</c>.</param>
     /// <param name="teacher">What the teacher said at each row; null where <see cref="NeedsTeacher"/> is false.</param>
     /// <param name="targets">The next tokens, int64 <c>[rows]</c>; rows whose target is <see cref="TrainingBatch.Ignored"/> do not count, for no part.</param>
     /// <returns>A scalar.</returns>
-    public Tensor Mean(Tensor student, TeacherTargets? teacher, Tensor targets)
+    public Tensor Sum(Tensor student, TeacherTargets? teacher, Tensor targets)
     {
         Tensor? total = null;
-        Tensor counted = targets.ne(TrainingBatch.Ignored), rows = counted.sum().clamp_min(1);
+        Tensor ignored = targets.eq(TrainingBatch.Ignored);
         foreach ((Divergence? divergence, double weight) in Parts)
         {
-            Tensor mean;
+            Tensor sum;
             if (divergence is { } kind)
             {
                 ArgumentNullException.ThrowIfNull(teacher);
                 double scale = kind == Divergence.TotalVariation ? 1 : Temperature * Temperature;
-                mean = Divergences.TopK(kind, student, teacher, Temperature).masked_fill(counted.logical_not(), 0).sum() / rows * scale;
+                sum = Divergences.TopK(kind, student, teacher, Temperature).masked_fill(ignored, 0).sum() * scale;
             }
             else
             {
-                mean = Functional.cross_entropy(student, targets, ignore_index: TrainingBatch.Ignored, reduction: TorchSharp.torch.nn.Reduction.Sum) / rows;
+                sum = Functional.cross_entropy(student, targets, ignore_index: TrainingBatch.Ignored, reduction: TorchSharp.torch.nn.Reduction.Sum);
             }
-            mean *= weight;
-            total = total is null ? mean : total + mean;
+            sum *= weight;
+            total = total is null ? sum : total + sum;
         }
         return total!;
     }

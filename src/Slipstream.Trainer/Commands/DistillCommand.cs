@@ -7,6 +7,7 @@ internal static class DistillCommand
 {
     public static Command Create() => new("distill", "Distil a draft model from a target, or measure what drafts bring.")
     {
+        DistillDraftCommand.Create(),
         DistillMeasureCommand.Create(),
     };
 }

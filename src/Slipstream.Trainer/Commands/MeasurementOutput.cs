@@ -23,9 +23,9 @@ internal static class MeasurementOutput
             Interactive = InteractionSupport.No,
         });
         // A file has no width at which lines would have to wrap.
-        if (!terminal) console.Profile.Width = 1000;
+        if (!terminal) console.Profile.Width = 200;
         Table table = new Table().Border(terminal ? TableBorder.Rounded : TableBorder.Markdown);
-        foreach (string column in (ReadOnlySpan<string>)["draft", "temperature", "K", "acceptance", "tokens/verification", "c", "v", "predicted", "speed-up", "over prompts"])
+        foreach (string column in (ReadOnlySpan<string>)["draft", "temperature", "K =", "acceptance", "tokens/verification", "c", "v", "predicted", "speed-up", "over prompts"])
             table.AddColumn(new TableColumn(column) { Alignment = column == "draft" ? Justify.Left : Justify.Right });
         foreach (DraftReport draft in report.Drafts)
             foreach (DraftLine line in draft.Lines)
@@ -45,32 +45,37 @@ internal static class MeasurementOutput
     }
 
     /// <summary>The measurement as one line of JSON, after members of the caller's own.</summary>
-    public static string Json(MeasurementReport report, Action<Utf8JsonWriter>? before = null)
+    public static string Json(MeasurementReport? report, Action<Utf8JsonWriter>? before = null)
     {
         using MemoryStream stream = new();
         using (Utf8JsonWriter json = new(stream, OneLine))
         {
             json.WriteStartObject();
             before?.Invoke(json);
-            json.WriteString("target", report.Target);
-            json.WriteNumber("prompts", report.Prompts);
-            if (double.IsFinite(report.DistinctTrigrams)) Number(json, "distinct_3_grams", report.DistinctTrigrams);
-            json.WriteStartArray("plain");
-            foreach ((double temperature, double speed) in report.PlainTokensPerSecond)
-            {
-                json.WriteStartObject();
-                json.WriteNumber("temperature", temperature);
-                Number(json, "tokens_per_second", speed);
-                json.WriteEndObject();
-            }
-            json.WriteEndArray();
-            json.WriteNumber("least_speed_up", DraftVerdict.Least);
-            json.WriteStartArray("drafts");
-            foreach (DraftReport draft in report.Drafts) Write(json, draft);
-            json.WriteEndArray();
+            if (report is not null) Write(json, report);
             json.WriteEndObject();
         }
         return Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    private static void Write(Utf8JsonWriter json, MeasurementReport report)
+    {
+        json.WriteString("target", report.Target);
+        json.WriteNumber("prompts", report.Prompts);
+        if (double.IsFinite(report.DistinctTrigrams)) Number(json, "distinct_3_grams", report.DistinctTrigrams);
+        json.WriteStartArray("plain");
+        foreach ((double temperature, double speed) in report.PlainTokensPerSecond)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("temperature", temperature);
+            Number(json, "tokens_per_second", speed);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteNumber("least_speed_up", DraftVerdict.Least);
+        json.WriteStartArray("drafts");
+        foreach (DraftReport draft in report.Drafts) Write(json, draft);
+        json.WriteEndArray();
     }
 
     private static void Write(Utf8JsonWriter json, DraftReport draft)

@@ -32,7 +32,7 @@ internal sealed record MeasurementReport(string Target, int Prompts, IReadOnlyLi
 
 /// <summary>Measures drafts of a target through the engine, against plain decoding by the same loaded target.</summary>
 /// <remarks>
-/// Every repeat of a prompt runs plain decoding and all drafts at all lengths in turn, the order turned round at each repeat, so that other work on the machine touches all alike. A time is that of a whole request, its prompt included: a draft has to read the prompt too.
+/// Every repeat of a prompt runs plain decoding and all drafts at all lengths in turn, who comes first changing, so that other work on the machine touches all alike. A time is that of a whole request, its prompt included: a draft has to read the prompt too.
 /// Sampled runs are judged by rejection, each repeat with a seed of its own. Greedy output must be that of plain decoding, token for token.
 /// </remarks>
 internal sealed class DraftMeasurement
@@ -105,8 +105,8 @@ internal sealed class DraftMeasurement
         IReadOnlyList<int>? greedy = null;
         for (int repeat = 0; repeat < _options.Repeats; repeat++)
         {
-            int turn = (number + repeat) % runs.Length;
-            foreach ((int draft, int length) in (IEnumerable<(int, int)>)[(0, 0), .. runs[turn..].Concat(runs[..turn]).Where(run => run.Length > 0)])
+            int turn = (number + repeat * (runs.Length / 2 + 1)) % runs.Length;
+            foreach ((int draft, int length) in (IEnumerable<(int, int)>)[.. runs[turn..], .. runs[..turn]])
             {
                 _steps[draft].Begin(temperature);
                 GenerationResult result = await models[draft].GenerateAsync(prompt, Request(temperature, repeat, length), cancellationToken).ConfigureAwait(false);
