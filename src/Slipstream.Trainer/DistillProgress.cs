@@ -9,8 +9,8 @@ internal sealed class DistillProgress(TextWriter error) : ITrainingProgress
 {
     private TrainingOptions? _options;
     private long _began, _shown;
-    private int _first;
-    private double _loss = double.NaN;
+    private int _first, _count;
+    private double _sum;
 
     /// <inheritdoc/>
     public void Started(int done, TrainingOptions options)
@@ -23,11 +23,12 @@ internal sealed class DistillProgress(TextWriter error) : ITrainingProgress
     /// <inheritdoc/>
     public void Stepped(TrainingStep step)
     {
-        _loss = double.IsNaN(_loss) ? step.Loss : 0.95 * _loss + 0.05 * step.Loss;
+        (_sum, _count) = (_sum + step.Loss, _count + 1);
         if (Stopwatch.GetElapsedTime(_shown).TotalSeconds < 10 && step.Step != _options!.Steps) return;
         _shown = Stopwatch.GetTimestamp();
         double perStep = Stopwatch.GetElapsedTime(_began).TotalSeconds / (step.Step - _first), left = perStep * (_options!.Steps - step.Step);
-        Line($"step {step.Step}/{_options.Steps}: loss {_loss:0.0000}, {_options.Accumulation * _options.Batch * (double)_options.Length / perStep:0} tokens/s, {left:0} s left");
+        Line($"step {step.Step}/{_options.Steps}: loss {_sum / _count:0.0000}, {_options.Accumulation * _options.Batch * (double)_options.Length / perStep:0} tokens/s, {left:0} s left");
+        (_sum, _count) = (0, 0);
     }
 
     /// <inheritdoc/>

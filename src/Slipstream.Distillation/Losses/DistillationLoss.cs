@@ -61,14 +61,15 @@ internal sealed class DistillationLoss
     {
         Tensor? total = null;
         Tensor ignored = targets.eq(TrainingBatch.Ignored);
+        if (NeedsTeacher) ArgumentNullException.ThrowIfNull(teacher);
+        (Tensor logP, Tensor logQ)? outcomes = NeedsTeacher ? Divergences.Outcomes(student, teacher!, Temperature) : null;
         foreach ((Divergence? divergence, double weight) in Parts)
         {
             Tensor sum;
             if (divergence is { } kind)
             {
-                ArgumentNullException.ThrowIfNull(teacher);
                 double scale = kind == Divergence.TotalVariation ? 1 : Temperature * Temperature;
-                sum = Divergences.TopK(kind, student, teacher, Temperature).masked_fill(ignored, 0).sum() * scale;
+                sum = Divergences.Between(kind, outcomes!.Value.logP, outcomes.Value.logQ).masked_fill(ignored, 0).sum() * scale;
             }
             else
             {

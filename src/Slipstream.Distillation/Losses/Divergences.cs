@@ -49,15 +49,22 @@ internal static class Divergences
     /// <returns>float32 <c>[rows]</c>.</returns>
     public static Tensor TopK(Divergence divergence, Tensor student, TeacherTargets teacher, double temperature = 1, double beta = 0.5)
     {
+        (Tensor logP, Tensor logQ) = Outcomes(student, teacher, temperature);
+        return Between(divergence, logP, logQ, beta);
+    }
+
+    /// <summary>The logarithms of both distributions over the teacher's best tokens and the bucket, <c>[rows, k + 1]</c>: the one part of a divergence that goes over the whole vocabulary.</summary>
+    public static (Tensor Teacher, Tensor Student) Outcomes(Tensor student, TeacherTargets teacher, double temperature)
+    {
         Tensor scaled = temperature == 1 ? student : student / temperature;
         Tensor best = scaled.gather(-1, teacher.Tokens) - scaled.logsumexp(-1, keepdim: true);
         Tensor rest = (1 - best.exp().sum(-1, keepdim: true)).clamp_min(Floor).log();
         Tensor teacherRest = teacher.Rest.unsqueeze(-1).clamp_min(Floor).log();
-        return Between(divergence, cat([teacher.LogProbabilities, teacherRest], -1), cat([best, rest], -1), beta);
+        return (cat([teacher.LogProbabilities, teacherRest], -1), cat([best, rest], -1));
     }
 
     /// <summary>The divergence of two distributions given by their logarithms.</summary>
-    private static Tensor Between(Divergence divergence, Tensor logP, Tensor logQ, double beta) => divergence switch
+    public static Tensor Between(Divergence divergence, Tensor logP, Tensor logQ, double beta = 0.5) => divergence switch
     {
         Divergence.ForwardKl => (logP.exp() * (logP - logQ)).sum(-1),
         Divergence.ReverseKl => (logQ.exp() * (logQ - logP)).sum(-1),
