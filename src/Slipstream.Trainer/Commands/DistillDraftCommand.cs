@@ -95,7 +95,7 @@ internal sealed class DistillDraftCommand
         if (_settings.Measures)
         {
             prompts ??= MeasurePrompts.FromTokens(data.HeldOut.Span, _measure.MaxPrompts, Math.Min(32, Math.Max(1, data.HeldOut.Length)));
-            DraftMeasurement measurement = new(_settings.Target, [new("before", before), new("after", after)], _measure);
+            DraftMeasurement measurement = new(_settings.Target, [new("before", Shipped(before)), new("after", Shipped(after))], _measure);
             measured = await DistillMeasureCommand.RunAsync(measurement, prompts, _error, cancellationToken);
         }
         Write(result, report, model.Shape, measured);
@@ -190,6 +190,15 @@ internal sealed class DistillDraftCommand
         int count = (int)Math.Clamp(_run.Time.TotalSeconds / meter.SecondsPerStep, 1, 100_000_000);
         _error.WriteLine(Invariant($"{meter.SecondsPerStep:0.000} s a step, so {count} steps in {_run.Time.TotalMinutes:0.#} minutes"));
         return count;
+    }
+
+    /// <summary>The draft as it would be shipped.</summary>
+    private string Shipped(string folder)
+    {
+        if (_settings.MeasureFormat == "none") return folder;
+        string file = Path.Combine(_work, $"{(folder == _run.Output ? "after" : "before")}.{_settings.MeasureFormat}.gguf");
+        GgufConverter.Convert(folder, file, new GgufConversionOptions { Format = _settings.MeasureFormat });
+        return file;
     }
 
     private void Write(ParseResult result, TrainingReport report, LlamaShape shape, MeasurementReport? measured)

@@ -20,6 +20,7 @@ internal sealed class DistillSettings
     private readonly Option<double> _generateTemperature = new("--generate-temperature") { Description = "The temperature of such texts; 0 is greedy.", DefaultValueFactory = _ => 0.8, HelpName = "X" };
     private readonly Option<bool> _generatedOnly = new("--generated-only") { Description = "Train on the target's own texts alone." };
     private readonly Option<string?> _prompts = new("--prompts") { Description = "Prompts to measure on, not in the text: a JSON object a line, with 'prompt' or 'chat' and 'system'. Without it, beginnings of held-out windows.", HelpName = "FILE.jsonl" };
+    private readonly Option<string> _measureFormat = new("--measure-format") { Description = "The format drafts are converted to and measured in: Q8_0, another that can be written, or none for the trained weights.", DefaultValueFactory = _ => "Q8_0", HelpName = "NAME" };
     private readonly Option<bool> _noMeasure = new("--no-measure") { Description = "Do not measure." };
     private readonly ParseResult? _result;
 
@@ -28,8 +29,8 @@ internal sealed class DistillSettings
     private DistillSettings(DistillSettings options, ParseResult result)
     {
         (_target, _student, _loss, _temperature, _topK, _cache, _limit, _generate) = (options._target, options._student, options._loss, options._temperature, options._topK, options._cache, options._limit, options._generate);
-        (_generatePrompt, _generateTokens, _generateTemperature, _generatedOnly, _prompts, _noMeasure) =
-            (options._generatePrompt, options._generateTokens, options._generateTemperature, options._generatedOnly, options._prompts, options._noMeasure);
+        (_generatePrompt, _generateTokens, _generateTemperature, _generatedOnly, _prompts, _measureFormat, _noMeasure) =
+            (options._generatePrompt, options._generateTokens, options._generateTemperature, options._generatedOnly, options._prompts, options._measureFormat, options._noMeasure);
         _result = result;
     }
 
@@ -59,11 +60,13 @@ internal sealed class DistillSettings
 
     public string? Prompts => Get(_prompts);
 
+    public string MeasureFormat => Get(_measureFormat)!;
+
     public bool Measures => !Get(_noMeasure);
 
     public void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[_target, _student, _loss, _temperature, _topK, _cache, _limit, _generate, _generatePrompt, _generateTokens, _generateTemperature, _generatedOnly, _prompts, _noMeasure]) command.Options.Add(option);
+        foreach (Option option in (Option[])[_target, _student, _loss, _temperature, _topK, _cache, _limit, _generate, _generatePrompt, _generateTokens, _generateTemperature, _generatedOnly, _prompts, _measureFormat, _noMeasure]) command.Options.Add(option);
     }
 
     public DistillSettings Of(ParseResult result) => new(this, result);
