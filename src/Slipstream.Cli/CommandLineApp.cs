@@ -10,23 +10,29 @@ internal static class CommandLineApp
 {
     private const string Description =
         """
-        Transformer language models in pure C#: generate, chat, inspect, tokenize, evaluate, measure.
+        Transformer language models in pure C#: generate, chat, inspect, tokenize, evaluate, convert, measure, train.
 
         Results go to standard output; progress, summaries and errors to standard error. '-' as a text or file is standard input.
         Exit codes: 0 success (a closed pipe too), 1 failure, 2 wrong usage, 130 Ctrl+C, 143 terminated.
         """;
 
     /// <summary>The commands.</summary>
-    public static RootCommand CreateRoot(CliConsole console) => new(Description)
+    public static RootCommand CreateRoot(CliConsole console)
     {
-        GenerateCommand.Create(console),
-        ChatCommand.Create(console),
-        InspectCommand.Create(console),
-        TokenizeCommand.Create(console),
-        DetokenizeCommand.Create(console),
-        EvalCommand.Create(console),
-        BenchCommand.Create(console),
-    };
+        RootCommand root = new(Description)
+        {
+            GenerateCommand.Create(console),
+            ChatCommand.Create(console),
+            InspectCommand.Create(console),
+            TokenizeCommand.Create(console),
+            DetokenizeCommand.Create(console),
+            EvalCommand.Create(console),
+            ConvertCommand.Create(console),
+            BenchCommand.Create(console),
+        };
+        foreach (Command command in TrainerTool.Commands) root.Add(command);
+        return root;
+    }
 
     /// <summary>Runs a command line to its exit code; every failure is one line on standard error.</summary>
     public static async Task<int> RunAsync(IReadOnlyList<string> arguments, CliConsole console)
@@ -41,6 +47,8 @@ internal static class CommandLineApp
     {
         try
         {
+            // Its options are not this tool's, so nothing of them is rewritten.
+            if (TrainerTool.Takes(arguments)) return await TrainerTool.RunAsync(arguments, console, cancellationToken).ConfigureAwait(false);
             RootCommand root = CreateRoot(console);
             // Files of arguments would make an '@' at the beginning of a text mean something else.
             ParseResult result = root.Parse(ArgumentRewriter.Rewrite(root, arguments), new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });

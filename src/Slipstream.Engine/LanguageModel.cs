@@ -72,6 +72,17 @@ public sealed partial class LanguageModel : IDisposable
         }
     }
 
+    /// <summary>Loads the model of the package <c>Slipstream.DefaultModel</c>, with its draft model unless the options name another drafter.</summary>
+    /// <param name="options">How to run it; null takes the defaults.</param>
+    /// <param name="draft">Whether its own draft model drafts where the options name no drafter.</param>
+    /// <exception cref="SlipstreamException">It is not beside the program, or the options cannot be used; the message says why in a sentence.</exception>
+    public static LanguageModel LoadDefault(ModelOptions? options = null, bool draft = true)
+    {
+        options ??= new ModelOptions();
+        string path = DefaultModel.TargetPath;
+        return Load(path, draft && options.Drafter is null ? options with { Drafter = new DrafterOptions.DraftModel(DefaultModel.DraftPath) } : options);
+    }
+
     /// <summary>The model's shape.</summary>
     public ModelConfig Config => _loaded.Model.Config;
 

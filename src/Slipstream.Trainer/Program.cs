@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 using Slipstream;
 using Slipstream.Trainer.Commands;
 
-RootCommand root = new("Trains small language models, their tokenizers and their drafts.") { TrainCommand.Create(), TokenizerCommand.Create(), CorpusCommand.Create() };
+RootCommand root = new("Trains small language models, their tokenizers and their drafts.") { TrainCommand.Create(), TokenizerCommand.Create(), DistillCommand.Create(), CorpusCommand.Create() };
 using CancellationTokenSource source = new();
 int signal = 0;
 // The first signal lets the work end well; a second one ends the process at once.

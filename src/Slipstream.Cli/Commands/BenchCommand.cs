@@ -21,7 +21,7 @@ internal sealed class BenchCommand
     private BenchCommand(Command command, CliConsole console)
     {
         _console = console;
-        _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file.");
+        _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file (default, without --shape: the tool's own small model).");
         _shape = new(command, "--shape", new TextValue("NAME"), $"Instead of a model: the shape of one, made with random weights ({string.Join(", ", ModelShape.All.Select(s => s.Name))}).");
         _kvHeads = new(command, "--kv-heads", new WholeValue(1, 1024), "With --shape: another number of key-value heads.");
         _layers = new(command, "--layers", new WholeValue(1, 1000), "With --shape: another number of layers.");
@@ -63,6 +63,7 @@ internal sealed class BenchCommand
     {
         bool hasModel = _model.TryGet(result, out string model), hasShape = _shape.TryGet(result, out string shape);
         if (hasModel && hasShape) throw new UsageException("--model and --shape cannot be used together; give one of them.");
+        if (!hasModel && !hasShape && DefaultModel.IsPresent) (hasModel, model) = (true, DefaultModel.TargetPath);
         if (!hasModel && !hasShape) throw new UsageException("Nothing to measure was named; give --model with a file, or --shape with the shape of a model, such as --shape tinyllama-1.1b.");
         foreach ((string flag, bool given) in new[] { ("--kv-heads", _kvHeads.IsGiven(result)), ("--layers", _layers.IsGiven(result)), ("--format", _format.IsGiven(result)) })
             if (given && hasModel) throw new UsageException($"{flag} needs --shape; a model has its own.");

@@ -43,7 +43,7 @@ internal sealed class ChatCommand
         if (_json.IsGiven(result)) throw new UsageException("--json cannot be used with chat; use 'slipstream generate --chat TEXT --json' for one answer as JSON.");
         string path = _model.Path(result);
         RequestSettings settings = _request.Read(result);
-        ModelOptions options = _model.Read(result) with { Drafter = _drafter.Read(result) };
+        ModelOptions options = _model.Read(result) with { Drafter = _drafter.Read(result, _model.IsDefault(result)) };
         options = options with { MaxAssistantTokens = Math.Max(options.MaxAssistantTokens, settings.DraftLength) };
         // Standard input is the conversation, so '-' is just a text here.
         string? system = _system.TryGet(result, out string text) ? text : null;

@@ -15,7 +15,7 @@ internal sealed class DetokenizeCommand
     private DetokenizeCommand(Command command, CliConsole console)
     {
         _console = console;
-        _model = ModelPath.Add(command, "The model: a folder with a tokenizer.json, that file, or a GGUF file.");
+        _model = ModelPath.Add(command, "The model: a folder with a tokenizer.json, that file, or a GGUF file (default: the tool's own small model).");
         _tokens = new(command, "--tokens", new TextValue("IDS"), "Token ids, 1,2,3; '-' is standard input.");
         _skip = new(command, "--skip-special-tokens", new FlagValue(), "Leave special tokens out.");
         _json = new(command, "--json", new FlagValue(), "Print one JSON object and nothing else.");

@@ -77,16 +77,6 @@ internal sealed class EvalPerplexityCommand
         if (!_console.IsErrorTerminal) return work(null);
         return _console.Status.Progress()
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
-            .StartAsync(context =>
-            {
-                ProgressTask bar = context.AddTask("Tokens", maxValue: 1);
-                return work(new Bar(bar));
-            });
-    }
-
-    /// <summary>Sets a bar at once; the runtime's own progress type would post to another thread.</summary>
-    private sealed class Bar(ProgressTask task) : IProgress<double>
-    {
-        public void Report(double value) => task.Value = value;
+            .StartAsync(context => work(new ProgressBar(context.AddTask("Tokens", maxValue: 1))));
     }
 }

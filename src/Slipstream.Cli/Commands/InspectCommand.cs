@@ -58,7 +58,7 @@ internal sealed class InspectCommand
     private int Run(ParseResult result)
     {
         string path = _model.Path(result);
-        ModelOptions options = _model.Read(result) with { Drafter = _drafter.Read(result) };
+        ModelOptions options = _model.Read(result) with { Drafter = _drafter.Read(result, _model.IsDefault(result)) };
         InspectedModel target = InspectedModel.Read(path);
         InspectedModel? draft = options.Drafter is DrafterOptions.DraftModel model ? InspectedModel.Read(model.Path) : null;
         Inspection inspection = new(target, draft, MemoryPlan.For(target.Config, target.Bytes, draft?.Config, draft?.Bytes ?? 0, options), Warnings(target, draft));

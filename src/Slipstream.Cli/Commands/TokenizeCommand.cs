@@ -20,7 +20,7 @@ internal sealed class TokenizeCommand
     private TokenizeCommand(Command command, CliConsole console)
     {
         _console = console;
-        _model = ModelPath.Add(command, "The model: a folder with a tokenizer.json, that file, or a GGUF file.");
+        _model = ModelPath.Add(command, "The model: a folder with a tokenizer.json, that file, or a GGUF file (default: the tool's own small model).");
         _text = new(command, "--text", new TextValue(), "The text; '-' is standard input.");
         _pair = new(command, "--pair", new TextValue(), "A second text, for tokenizers whose template takes one.");
         _noSpecial = new(command, "--no-special-tokens", new FlagValue(), "Do not add the tokenizer's own begin and end tokens.");

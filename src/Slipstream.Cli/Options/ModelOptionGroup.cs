@@ -17,7 +17,7 @@ internal sealed class ModelOptionGroup
 
     public ModelOptionGroup(Command command)
     {
-        _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file.");
+        _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file (default: the tool's own small model).");
         _activations = new(command, "--activations", ActivationsValue(),
             "How activations enter matrix products (default auto: int8 for block formats, f32 for others; bf16 is for BF16 weights).");
         _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("intrinsics", KernelTier.Intrinsics)),
@@ -35,8 +35,11 @@ internal sealed class ModelOptionGroup
     /// <summary>The values of <c>--activations</c>.</summary>
     public static ChoiceValue<ActivationPrecision> ActivationsValue() => new(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8), ("int16", ActivationPrecision.Int16), ("bf16", ActivationPrecision.Bf16));
 
+    /// <summary>Whether the default model is meant.</summary>
+    public bool IsDefault(ParseResult result) => !_model.IsGiven(result);
+
     /// <summary>The model's path.</summary>
-    /// <exception cref="UsageException">None was named.</exception>
+    /// <exception cref="UsageException">None was named, and there is no default one.</exception>
     public string Path(ParseResult result) => ModelPath.Get(_model, result);
 
     /// <summary>How it is run.</summary>
@@ -90,9 +93,13 @@ internal static class ModelPath
         return option;
     }
 
-    /// <summary>The path given.</summary>
-    /// <exception cref="UsageException">None was named.</exception>
-    public static string Get(CommandOption<string> option, ParseResult result) => option.TryGet(result, out string path)
-        ? path
-        : throw new UsageException("No model was named: give --model with a Hugging Face folder or a GGUF file, such as --model SmolLM2-135M-Instruct.Q4_1.gguf.");
+    /// <summary>The path given, else that of the default model.</summary>
+    /// <exception cref="UsageException">None was named, and there is no default one.</exception>
+    public static string Get(CommandOption<string> option, ParseResult result)
+    {
+        if (option.TryGet(result, out string path)) return path;
+        return DefaultModel.IsPresent
+            ? DefaultModel.TargetPath
+            : throw new UsageException("No model was named, and this build has no default one: give --model with a Hugging Face folder or a GGUF file, such as --model SmolLM2-135M-Instruct.Q4_1.gguf.");
+    }
 }

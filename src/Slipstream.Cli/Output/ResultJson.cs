@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Slipstream.Cli.Commands;
 using Slipstream.Cli.Options;
 using Slipstream.Sampling;
 using Slipstream.Scheduling;
@@ -31,6 +32,20 @@ internal static class ResultJson
         WriteTiming(writer, result, facts);
         if (facts.Drafter is not null) WriteSpeculation(writer, result.Speculation, facts);
         if (result.Logprobs.Count > 0) WriteLogprobs(writer, result.Logprobs);
+    }
+
+    /// <summary>Writes how the request compares with a plain run of it.</summary>
+    public static void WriteComparison(Utf8JsonWriter writer, PlainComparison comparison)
+    {
+        writer.WriteStartObject("comparison");
+        writer.WriteNumber("rounds", comparison.Rounds);
+        writer.Milliseconds("plain_ms", comparison.Plain);
+        writer.Milliseconds("drafted_ms", comparison.Drafted);
+        writer.WriteNumber("plain_tokens_per_second", comparison.PlainRate);
+        writer.WriteNumber("drafted_tokens_per_second", comparison.DraftedRate);
+        writer.WriteNumber("speed_up", comparison.SpeedUp);
+        writer.WriteBoolean("identical", comparison.IsIdentical);
+        writer.WriteEndObject();
     }
 
     /// <summary>A finish reason as JSON and summaries name it.</summary>

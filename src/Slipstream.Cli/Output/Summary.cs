@@ -1,4 +1,5 @@
 using System.Globalization;
+using Slipstream.Cli.Commands;
 using Slipstream.Speculation;
 using Spectre.Console;
 
@@ -16,6 +17,15 @@ internal static class Summary
         string colour = reason is "stop" or "length" ? "green" : "yellow";
         status.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"[{colour}]{reason}[/] after [bold]{result.Tokens.Count}[/] tokens [grey]·[/] prompt {result.PromptTokens.Count} at {Rate(result.PromptTokens.Count, timing.Prefill)} [grey]·[/] decode [bold]{Rate(Math.Max(0, result.Tokens.Count - 1), timing.Decode)}[/] [grey]·[/] load {Milliseconds(facts.Load)}");
         if (facts.Drafter is not null) WriteSpeculation(status, result.Speculation, timing, facts);
+    }
+
+    /// <summary>Writes how the request compares with a plain run of it.</summary>
+    public static void Write(CliConsole console, PlainComparison comparison)
+    {
+        string colour = comparison.SpeedUp > 1 ? "green" : "yellow";
+        string rounds = comparison.Rounds == 1 ? "one warm round" : $"medians of {comparison.Rounds} warm rounds in turn";
+        string same = comparison.IsIdentical ? "the same tokens" : "other tokens";
+        console.Status.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"[blue]against a plain run[/]: [{colour}]{comparison.SpeedUp:0.00} times as fast[/] [grey]·[/] {comparison.DraftedRate:0.0} against {comparison.PlainRate:0.0} tokens/s, prompt included [grey]({rounds})[/] [grey]·[/] {same}");
     }
 
     private static void WriteSpeculation(IAnsiConsole status, SpeculationCounts counts, GenerationTiming timing, RunFacts facts)

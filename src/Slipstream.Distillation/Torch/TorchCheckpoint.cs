@@ -110,7 +110,9 @@ internal static class TorchCheckpoint
         }
     }
 
-    private static LlamaShape Shape(string path, ModelConfig config)
+    /// <summary>The sizes of a model that the trainer knows all parts of.</summary>
+    /// <exception cref="SlipstreamException">It has others.</exception>
+    internal static LlamaShape Shape(string path, ModelConfig config)
     {
         string? unknown = config.QueryKeyValueBias || config.OutputBias || config.FeedForwardBias ? "biases"
             : config.Activation != ActivationKind.Silu ? "another activation than SiLU"

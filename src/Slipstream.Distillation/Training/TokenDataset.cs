@@ -57,10 +57,15 @@ internal sealed class TokenDataset
     {
         // A text shorter than a window is one window.
         int window = Math.Min(length, _heldOut.Length - 1);
-        if (window < 1) yield break;
+        foreach (long[] part in HeldOutOffsets(window, tokens).Chunk(batch)) yield return Read(_heldOut, _training.Length, part, window);
+    }
+
+    /// <summary>Where those windows begin in the held-out tokens; none where there are too few tokens for one.</summary>
+    public long[] HeldOutOffsets(int window, int tokens)
+    {
+        if (window < 1 || _heldOut.Length <= window) return [];
         int available = (_heldOut.Length - 1) / window, wanted = Math.Clamp(tokens / window, 1, available);
-        long[] offsets = [.. Enumerable.Range(0, wanted).Select(i => (long)i * available / wanted * window)];
-        foreach (long[] part in offsets.Chunk(batch)) yield return Read(_heldOut, _training.Length, part, window);
+        return [.. Enumerable.Range(0, wanted).Select(i => (long)i * available / wanted * window)];
     }
 
     private static TrainingBatch Read(int[] tokens, long fileOffset, long[] offsets, int length)
@@ -79,7 +84,8 @@ internal sealed class TokenDataset
 /// <param name="seed">The seed.</param>
 /// <param name="windows">Windows of an epoch.</param>
 /// <param name="length">Tokens of a window.</param>
-internal sealed class WindowOrder(ulong seed, int windows, int length)
+/// <param name="isShifted">Whether there is a phase; without one, windows begin at multiples of their length.</param>
+internal sealed class WindowOrder(ulong seed, int windows, int length, bool isShifted = true)
 {
     private int[] _permutation = [];
     private long _epoch = -1;
@@ -103,6 +109,7 @@ internal sealed class WindowOrder(ulong seed, int windows, int length)
     {
         ulong state = Mix(seed ^ Mix((ulong)epoch + 0x51ED2701));
         _phase = (int)(Next(ref state) % (ulong)length);
+        if (!isShifted) _phase = 0;
         _permutation = new int[windows];
         for (int i = 0; i < windows; i++)
         {

@@ -20,6 +20,9 @@ internal interface ITrainingObjective
     /// <summary>Its name in logs and checkpoints: two objectives of one name are taken for the same.</summary>
     string Name { get; }
 
+    /// <summary>Whether windows must begin at multiples of their length in every epoch, as where something is known of each window beforehand.</summary>
+    bool HasFixedWindows => false;
+
     /// <summary>The loss of a batch: a scalar of float32 with a gradient, the mean over the counted targets.</summary>
     /// <remarks>Called inside a dispose scope of its own, with gradients enabled. Called twice with the same model and batch, it gives the same bits.</remarks>
     Tensor Loss(TorchLlama model, TrainingBatch batch);

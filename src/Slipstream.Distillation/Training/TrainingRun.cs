@@ -83,7 +83,7 @@ internal sealed class TrainingRun
     private TrainingReport Loop(Work work, CancellationToken cancellationToken)
     {
         TrainingOptions options = work.Options;
-        WindowOrder order = new(options.Seed, work.Data.Windows(options.Length), options.Length);
+        WindowOrder order = new(options.Seed, work.Data.Windows(options.Length), options.Length, isShifted: !work.HasFixedWindows);
         work.Progress.Started(work.Step, options);
         long saved = Stopwatch.GetTimestamp();
         int savedStep = work.Step;
@@ -125,6 +125,8 @@ internal sealed class TrainingRun
         private double _seconds, _tokens;
 
         public TokenDataset Data => data;
+
+        public bool HasFixedWindows => objective.HasFixedWindows;
 
         public TrainingOptions Options => options;
 

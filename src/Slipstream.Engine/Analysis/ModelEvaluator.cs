@@ -15,6 +15,11 @@ public sealed record PerplexityResult(double Perplexity, double Nll, int Tokens,
 /// <param name="logits">The logits after it, <c>[vocabulary]</c>; valid during the call.</param>
 public delegate void LogitsRow(int row, ReadOnlySpan<float> logits);
 
+/// <summary>Receives the rows of a chunk at once; they may be overwritten.</summary>
+/// <param name="firstRow">The index of the first row's token.</param>
+/// <param name="logits"><c>[rows, vocabulary]</c>, not checked for being finite; valid during the call.</param>
+internal delegate void LogitsChunk(int firstRow, Matrix logits);
+
 /// <summary>Runs a model over given tokens, without generating: logits, hidden states, perplexity. For one thread at a time.</summary>
 public sealed class ModelEvaluator : IDisposable
 {
@@ -50,6 +55,12 @@ public sealed class ModelEvaluator : IDisposable
     /// <exception cref="SlipstreamException">There is none, or it is not supported.</exception>
     public Tokenizer Tokenizer => _loaded.Tokenizer;
 
+    /// <summary>The threads that compute; free during a callback.</summary>
+    internal ComputePool Pool => _loaded.Pool;
+
+    /// <summary>The weights, for a fingerprint.</summary>
+    internal Checkpoint Checkpoint => _loaded.Checkpoint;
+
     /// <summary>Computes the logits after every token from <paramref name="firstRow"/> on.</summary>
     /// <param name="tokens">The tokens, at most the context length.</param>
     /// <param name="onRow">Called once a row, in order.</param>
@@ -58,6 +69,19 @@ public sealed class ModelEvaluator : IDisposable
     /// <param name="cancellationToken">Ends the work between chunks.</param>
     /// <exception cref="SlipstreamException">There is no token, one too many, or one outside the vocabulary; or the logits are not finite.</exception>
     public void Logits(ReadOnlySpan<int> tokens, LogitsRow onRow, int firstRow = 0, IHiddenStateObserver? observer = null, CancellationToken cancellationToken = default)
+    {
+        Chunks(tokens, (first, logits) =>
+        {
+            for (int row = 0; row < logits.Rows; row++)
+            {
+                if (!Sampling.RowCheck.IsFinite(logits[row])) throw NotFinite(first + row);
+                onRow(first + row, logits[row]);
+            }
+        }, firstRow, observer, cancellationToken);
+    }
+
+    /// <summary>As <see cref="Logits"/>, a chunk at a time, so that the receiver can share the rows out to threads.</summary>
+    internal void Chunks(ReadOnlySpan<int> tokens, LogitsChunk onChunk, int firstRow = 0, IHiddenStateObserver? observer = null, CancellationToken cancellationToken = default)
     {
         Check(tokens);
         int vocabulary = Config.VocabularySize, blocks = (tokens.Length + _blockRows - 1) / _blockRows;
@@ -84,12 +108,7 @@ public sealed class ModelEvaluator : IDisposable
                         SequenceStarts = [0, rows], OutputRows = outputs.AsSpan(0, wanted), Tables = [table],
                     },
                     new ForwardOutputs { Logits = logits, Observer = observer });
-                for (int i = 0; i < wanted; i++)
-                {
-                    if (!Sampling.RowCheck.IsFinite(logits[i]))
-                        throw new SlipstreamException(_loaded.Model.FindInvalidWeight() ?? $"The model gave logits that are not finite after token {from + skipped + i}; its arithmetic overflows on this input.");
-                    onRow(from + skipped + i, logits[i]);
-                }
+                if (wanted > 0) onChunk(from + skipped, logits);
             }
         }
         finally
@@ -142,6 +161,10 @@ public sealed class ModelEvaluator : IDisposable
         _store?.Dispose();
         _loaded.Dispose();
     }
+
+    /// <summary>What stands against a row that is not finite.</summary>
+    internal SlipstreamException NotFinite(int row) =>
+        new(_loaded.Model.FindInvalidWeight() ?? $"The model gave logits that are not finite after token {row}; its arithmetic overflows on this input.");
 
     /// <summary>The log-probability of a token under a row of logits.</summary>
     internal static double LogProbability(ReadOnlySpan<float> logits, int token)

@@ -124,6 +124,13 @@ public sealed class GgufMetadata : ConfigReader
         return true;
     }
 
+    /// <summary>Adds all values to a file, but those of the keys that <paramref name="leaveOut"/> names.</summary>
+    internal void CopyTo(GgufWriter writer, Func<string, bool> leaveOut)
+    {
+        foreach ((string key, GgufValue value) in _values)
+            if (!leaveOut(key)) writer.AddCopy(key, value, Payload(value));
+    }
+
     /// <summary>The value of a key in a few words, for listings: a number, the beginning of a text, the kind and length of a list.</summary>
     /// <exception cref="SlipstreamException">The key is missing.</exception>
     public string Describe(string key)

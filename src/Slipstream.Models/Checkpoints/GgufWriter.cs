@@ -58,6 +58,25 @@ public sealed class GgufWriter
         });
     }
 
+    /// <summary>Adds a value as another file has it.</summary>
+    internal void AddCopy(string key, GgufValue value, ReadOnlySpan<byte> payload)
+    {
+        byte[] bytes = payload.ToArray();
+        Add(key, value.Type, writer =>
+        {
+            if (value.Type == GgufType.Array)
+            {
+                writer.Write((uint)value.Element);
+                writer.Write((ulong)value.Count);
+            }
+            else if (value.Type == GgufType.String)
+            {
+                writer.Write((ulong)bytes.Length);
+            }
+            writer.Write(bytes);
+        });
+    }
+
     /// <summary>Adds a tensor; its rows are asked for when the file is written.</summary>
     /// <param name="name">Its name, at most 64 bytes long in UTF-8, which is what ggml reads.</param>
     /// <param name="format">The GGUF name of its encoding, such as <c>Q8_0</c>.</param>

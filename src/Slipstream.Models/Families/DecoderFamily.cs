@@ -105,11 +105,11 @@ public abstract class DecoderFamily : IModelFamily
         };
     }
 
-    /// <summary>The end token and, where the file names it, the token that ends a turn.</summary>
+    /// <summary>The end token and, where the file names them, the tokens that end a turn and a message.</summary>
     private protected static ImmutableArray<int> GgufEndTokens(ConfigReader config)
     {
         ImmutableArray<int>.Builder tokens = ImmutableArray.CreateBuilder<int>();
-        foreach (string key in (ReadOnlySpan<string>)["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"])
+        foreach (string key in (ReadOnlySpan<string>)["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"])
             if (config.Has(key) && config.Int32(key, min: 0) is int token && !tokens.Contains(token)) tokens.Add(token);
         return tokens.DrainToImmutable();
     }

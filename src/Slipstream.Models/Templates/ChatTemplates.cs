@@ -9,20 +9,28 @@ public static class ChatTemplates
     /// <exception cref="SlipstreamException">There is none, or it cannot be read or is not supported.</exception>
     public static ChatTemplate FromFolder(string folder)
     {
+        (string? text, string source) = TextOf(folder);
+        return From(text, source);
+    }
+
+    /// <summary>The text of a folder's template, or null, and the file it comes from.</summary>
+    /// <exception cref="SlipstreamException">It cannot be read.</exception>
+    internal static (string? Text, string Source) TextOf(string folder)
+    {
         ArgumentNullException.ThrowIfNull(folder);
         string path = Path.Combine(folder, TemplateFile);
         try
         {
             if (File.Exists(path))
-                return From(File.ReadAllText(path), path);
+                return (File.ReadAllText(path), path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new SlipstreamException($"'{path}' cannot be read: {e.Message}", e);
         }
         return SpecialTokenFiles.Open(folder, ConfigFile)?.Find("chat_template") is { } field
-            ? From(Default(field), field.Source)
-            : From(null, folder);
+            ? (Default(field), field.Source)
+            : (null, folder);
     }
 
     /// <summary>The template that belongs to a checkpoint: of its folder, or of its GGUF metadata.</summary>

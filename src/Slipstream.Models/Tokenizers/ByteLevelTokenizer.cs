@@ -64,6 +64,9 @@ internal sealed class ByteLevelTokenizer : Tokenizer
     /// <summary>The same tokenizer with other begin and end tokens; all else is shared.</summary>
     public ByteLevelTokenizer With(int? begin, int? end) => new(this, begin, end);
 
+    /// <summary>What it is made of; the begin and end tokens are this tokenizer's own.</summary>
+    public ByteLevelParts Parts => _parts;
+
     public override int VocabularySize => _tokens.Length;
 
     public override int? BeginToken { get; }

@@ -135,7 +135,7 @@ internal sealed class TrainCommand
     private static ImmutableArray<int> EndTokens(Tokenizer tokenizer) =>
         [.. new int?[] { TextTokens.EndToken(tokenizer), tokenizer.EndToken, tokenizer.TokenId(TrainedTokenizer.MessageEnd) }.OfType<int>().Distinct()];
 
-    private static bool HasBfloat16 => X86Base.IsSupported && X86Base.CpuId(0, 0).Eax >= 7 && (X86Base.CpuId(7, 0).Eax >= 1) && (X86Base.CpuId(7, 1).Eax & (1 << 5)) != 0 && Avx512BW.IsSupported;
+    internal static bool HasBfloat16 => X86Base.IsSupported && X86Base.CpuId(0, 0).Eax >= 7 && (X86Base.CpuId(7, 0).Eax >= 1) && (X86Base.CpuId(7, 1).Eax & (1 << 5)) != 0 && Avx512BW.IsSupported;
 
     private string Json(TrainingReport report, LlamaShape shape) => TorchCheckpoint.Json(json =>
     {
@@ -154,24 +154,4 @@ internal sealed class TrainCommand
     }).TrimEnd('\n');
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
-
-    private sealed class SpeedMeter(int warm) : ITrainingProgress
-    {
-        private long _start, _last;
-        private int _steps;
-
-        public double SecondsPerStep => Stopwatch.GetElapsedTime(_start, _last).TotalSeconds / _steps;
-
-        public void Started(int done, TrainingOptions options) { }
-
-        public void Stepped(TrainingStep step)
-        {
-            if (step.Step == warm) _start = Stopwatch.GetTimestamp();
-            else if (step.Step > warm) (_last, _steps) = (Stopwatch.GetTimestamp(), _steps + 1);
-        }
-
-        public void Evaluated(EvaluationPoint point, bool isBest) { }
-
-        public void Saved(int step) { }
-    }
 }

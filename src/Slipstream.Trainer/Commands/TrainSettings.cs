@@ -93,6 +93,14 @@ internal sealed class TrainSettings
         string other => throw new SlipstreamException($"--activations is '{other}'; known are auto, f32 and bf16."),
     };
 
+    /// <summary>Adds the options of a run that starts from a model that is there: none about sizes, tokenizer and template, and a lower learning rate.</summary>
+    public void AddRunTo(Command command)
+    {
+        _rate.DefaultValueFactory = _ => 5e-4;
+        foreach (Option option in (Option[])[_text, _output, _length, _batch, _accumulate, _steps, _epochs, _minutes, _rate, _finalRatio, _warmUp,
+            _weightDecay, _clip, _seed, _heldOut, _heldOutText, _evaluateEvery, _checkpointEvery, _patience, _activations, _threads, _json]) command.Options.Add(option);
+    }
+
     public void AddTo(Command command)
     {
         foreach (Option option in (Option[])[_text, _output, _tokenizer, _vocabulary, _shape, _hidden, _layers, _heads, _kvHeads, _intermediate, _ownHead, _length, _batch, _accumulate, _steps, _epochs, _minutes, _rate, _finalRatio, _warmUp,

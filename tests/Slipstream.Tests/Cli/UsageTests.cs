@@ -15,7 +15,6 @@ public sealed class UsageTests
     [InlineData("generate --prompt a --output b", "--output needs --prompts.")]
     [InlineData("generate --prompts a", "--prompts needs --output, a file for the results.")]
     [InlineData("generate --prompts a --output -", "--output is '-', which stands for standard input; name a file.")]
-    [InlineData("generate --prompt a", "No model was named: give --model with a Hugging Face folder or a GGUF file, such as --model SmolLM2-135M-Instruct.Q4_1.gguf.")]
     [InlineData("generate --model m --prompt-tokens -1", "--prompt-tokens holds '-1'; it must be " + Tokens + ".")]
     [InlineData("generate --model m --prompt-tokens 1,x", "--prompt-tokens holds 'x'; it must be " + Tokens + ".")]
     [InlineData("generate --model m --prompt-tokens 1,,2", "--prompt-tokens holds ''; it must be " + Tokens + ".")]
@@ -51,7 +50,11 @@ public sealed class UsageTests
     [InlineData("eval logits --model m", "No tokens were given; give --tokens, such as --tokens 1,2,3.")]
     [InlineData("eval logits --model m --tokens 1", "No output was given; give --output with a .safetensors file.")]
     [InlineData("eval perplexity --model m", "No text was given; give --text with a file.")]
-    [InlineData("inspect", "No model was named: give --model with a Hugging Face folder or a GGUF file, such as --model SmolLM2-135M-Instruct.Q4_1.gguf.")]
+    [InlineData("convert --model m", "No output was given; give --output with a .gguf file.")]
+    [InlineData("convert --output a", "No model was named: give --model with a Hugging Face folder or a GGUF file.")]
+    [InlineData("convert --model m --output a --format Q9", "--format is 'Q9'; it must be F32, F16, Q4_0, Q4_1, Q8_0, Q5_0, Q5_1, BF16.")]
+    [InlineData("generate --model m --prompts a --output b --compare --drafter prompt-lookup", "--compare cannot be used with --prompts; it measures one request.")]
+    [InlineData("generate --model m --prompt a --compare", "--compare needs a drafter; give --draft or --drafter prompt-lookup.")]
     public async Task A_wrong_command_line_gets_one_sentence_and_code_2(string line, string sentence)
         => (await CliRun.Of(line.Split(' '))).Failed(2, sentence);
 

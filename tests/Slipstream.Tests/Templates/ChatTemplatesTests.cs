@@ -19,6 +19,20 @@ public sealed class ChatTemplatesTests
     }
 
     [Fact]
+    public void ChatML_is_known_in_its_usual_spellings_and_adds_no_system_message()
+    {
+        string spaced = ChatMlTemplate.Text.Replace("{{'", "{{ '", StringComparison.Ordinal).Replace("'}}", "' }}", StringComparison.Ordinal);
+        foreach (string text in (string[])[ChatMlTemplate.Text, spaced, ChatMlTemplate.Text.Replace(@"\n", "\n", StringComparison.Ordinal), spaced + "\n"])
+        {
+            ChatTemplate template = ChatTemplates.From(text, "model");
+            Assert.Equal("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", template.Render([new ChatMessage("user", "Hi")]));
+            Assert.Equal("<|im_start|>system\nS<|im_end|>\n", template.Render([new ChatMessage("system", "S")], addGenerationPrompt: false));
+            Failures.AssertSentence(Assert.Throws<SlipstreamException>(() => template.Render([new ChatMessage("user", null!)])), "Message 1");
+        }
+        Assert.Throws<SlipstreamException>(() => ChatTemplates.From(ChatMlTemplate.Text.Replace("{% endfor %}", "\n{% endfor %}", StringComparison.Ordinal), "model"));
+    }
+
+    [Fact]
     public void A_message_without_content_is_refused() =>
         Failures.AssertSentence(Assert.Throws<SlipstreamException>(() =>
             ChatTemplates.From(SmolLm2Template.Text, "model").Render([new ChatMessage("user", "Hi"), new ChatMessage("assistant", null!)])), "Message 2");

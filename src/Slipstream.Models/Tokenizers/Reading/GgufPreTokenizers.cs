@@ -3,10 +3,10 @@ namespace Slipstream.Models;
 /// <summary>The split patterns that a GGUF file names by <c>tokenizer.ggml.pre</c> only.</summary>
 internal static class GgufPreTokenizers
 {
-    private const string Llama3 =
+    public const string Llama3 =
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-    private const string Qwen2 =
+    public const string Qwen2 =
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
     // Each pattern cuts what the one before it left; where the model is Llama 3's, words of the vocabulary are taken whole and the begin token is added.

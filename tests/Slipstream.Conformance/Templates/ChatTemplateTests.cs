@@ -4,19 +4,22 @@ using Slipstream.TestSupport;
 
 namespace Slipstream.Conformance.Templates;
 
-public sealed class SmolLm2TemplateTests
+public sealed class ChatTemplateTests
 {
-    private static readonly Lazy<ChatTemplate> Template = new(() => ChatTemplates.From(File.ReadAllText(Assets.Path("goldens", "templates", "24-smollm2.jinja")), "24-smollm2.jinja"));
+    private static readonly Lazy<ChatTemplate> Template = new(() => Open("24-smollm2.jinja"));
 
-    [Fact]
-    public void Renders_as_the_reference()
+    [Theory]
+    [InlineData("24-smollm2.jinja", 14)]
+    [InlineData("01-chatml.jinja", 12)]
+    public void Renders_as_the_reference(string file, int expected)
     {
+        ChatTemplate template = Open(file);
         int rows = 0;
         foreach (string line in File.ReadLines(Assets.Path("goldens", "templates", "cases.jsonl")))
         {
             using JsonDocument document = JsonDocument.Parse(line);
             JsonElement row = document.RootElement;
-            if (row.GetProperty("template").GetString() != "24-smollm2.jinja")
+            if (row.GetProperty("template").GetString() != file)
                 continue;
             rows++;
             JsonElement input = row.GetProperty("input");
@@ -24,11 +27,11 @@ public sealed class SmolLm2TemplateTests
                 new ChatMessage(message.GetProperty("role").GetString()!, message.TryGetProperty("content", out JsonElement content) ? content.GetString()! : null!))];
             bool open = input.GetProperty("add_generation_prompt").GetBoolean();
             if (row.TryGetProperty("error", out _))
-                Assert.Throws<SlipstreamException>(() => Template.Value.Render(messages, open));
+                Assert.Throws<SlipstreamException>(() => template.Render(messages, open));
             else
-                Assert.Equal(row.GetProperty("output").GetString(), Template.Value.Render(messages, open));
+                Assert.Equal(row.GetProperty("output").GetString(), template.Render(messages, open));
         }
-        Assert.Equal(14, rows);
+        Assert.Equal(expected, rows);
     }
 
     [Fact]
@@ -48,4 +51,6 @@ public sealed class SmolLm2TemplateTests
         }
         Assert.True(rows > 0);
     }
+
+    private static ChatTemplate Open(string file) => ChatTemplates.From(File.ReadAllText(Assets.Path("goldens", "templates", file)), file);
 }
