@@ -75,6 +75,7 @@ internal sealed class TrainCommand
         using TorchLlama model = new(shape, options.Seed);
         using TrainingLog log = new(Path.Combine(_work, "log.jsonl"), data.BytesPerToken, new ConsoleProgress(_error, _terminal, data.BytesPerToken));
         TrainingReport report = new TrainingRun(StatePath).Run(model, new NextTokenObjective(), data, options, log, cancellationToken);
+        DurableFile.WriteAllText(Path.Combine(_work, "loss.svg"), LossChart.Svg(report, Invariant($"{shape.Parameters / 1e6:0.00} M parameters, {data.Training.Length / 1e6:0.0} M tokens")));
         if (report.Interrupted)
         {
             _error.WriteLine(Invariant($"stopped after step {report.Steps} of {options.Steps}; the same command goes on from there"));
