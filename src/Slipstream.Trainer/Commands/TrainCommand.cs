@@ -47,11 +47,26 @@ internal sealed class TrainCommand
         try
         {
             Directory.CreateDirectory(_work);
+            using FileStream only = Lock();
             return Train(output, cancellationToken);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new SlipstreamException($"'{_settings.Output}' cannot be used: {e.Message.TrimEnd('.')}; free space, or choose another --output.", e);
+        }
+    }
+
+    // Two runs would write over each other's files. The system lets go of the lock however the process ends.
+    private FileStream Lock()
+    {
+        string path = Path.Combine(_work, "lock");
+        try
+        {
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e) when (File.Exists(path))
+        {
+            throw new SlipstreamException($"Another process is training in '{_settings.Output}'; wait for it, or choose another --output.", e);
         }
     }
 
