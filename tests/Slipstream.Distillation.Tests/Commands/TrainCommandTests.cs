@@ -49,7 +49,7 @@ public sealed class TrainCommandTests
         TorchFixture.Require();
         using TorchFixture.Folder folder = new();
         string text = Write(folder);
-        string[] Arguments(string output) => ["train", "--text", text, "--output", folder[output], "--steps", "400", "--checkpoint-every", "3", "--threads", "1", .. Toy];
+        string[] Arguments(string output) => ["train", "--text", text, "--output", folder[output], "--steps", "150", "--checkpoint-every", "3", "--threads", "1", .. Toy];
         using (Process whole = Start(Arguments("whole")))
         {
             await whole.WaitForExitAsync(TestContext.Current.CancellationToken);
