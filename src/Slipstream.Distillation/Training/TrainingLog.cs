@@ -4,7 +4,7 @@ using System.Text;
 namespace Slipstream.Distillation.Training;
 
 /// <summary>The log of a run, one JSON object a line: steps (<c>step, loss, lr, grad_norm, tokens_per_s</c>) and evaluations (<c>step, held_out_loss, bits_per_byte, best</c>).</summary>
-/// <remarks>A run that goes on drops the lines past its checkpoint first, so that no step is in the log twice.</remarks>
+/// <remarks>A run that goes on drops the lines past its checkpoint first, so that no step is in the log twice; none is missing, for each line is handed over before the next step.</remarks>
 internal sealed class TrainingLog(string path, double bytesPerToken, ITrainingProgress next) : ITrainingProgress, IDisposable
 {
     private StreamWriter? _writer;
@@ -16,7 +16,7 @@ internal sealed class TrainingLog(string path, double bytesPerToken, ITrainingPr
         {
             string[] kept = done > 0 && File.Exists(path) ? [.. File.ReadLines(path).Where(line => StepOf(line) is { } step && step <= done)] : [];
             DurableFile.WriteAllText(path, string.Concat(kept.Select(line => line + "\n")));
-            _writer = new StreamWriter(path, append: true, new UTF8Encoding(false)) { NewLine = "\n" };
+            _writer = new StreamWriter(path, append: true, new UTF8Encoding(false)) { NewLine = "\n", AutoFlush = true };
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -28,14 +28,14 @@ internal sealed class TrainingLog(string path, double bytesPerToken, ITrainingPr
     /// <inheritdoc/>
     public void Stepped(TrainingStep step)
     {
-        Write(string.Create(CultureInfo.InvariantCulture, $"{{\"step\":{step.Step},\"loss\":{Number(step.Loss)},\"lr\":{Number(step.LearningRate)},\"grad_norm\":{Number(step.GradientNorm)},\"tokens_per_s\":{step.TokensPerSecond:0}}}"), flush: step.Step % 50 == 0);
+        Write(string.Create(CultureInfo.InvariantCulture, $"{{\"step\":{step.Step},\"loss\":{Number(step.Loss)},\"lr\":{Number(step.LearningRate)},\"grad_norm\":{Number(step.GradientNorm)},\"tokens_per_s\":{step.TokensPerSecond:0}}}"));
         next.Stepped(step);
     }
 
     /// <inheritdoc/>
     public void Evaluated(EvaluationPoint point, bool isBest)
     {
-        Write(string.Create(CultureInfo.InvariantCulture, $"{{\"step\":{point.Step},\"held_out_loss\":{Number(point.Loss)},\"bits_per_byte\":{Number(point.Loss / Math.Log(2) / bytesPerToken)},\"best\":{(isBest ? "true" : "false")}}}"), flush: true);
+        Write(string.Create(CultureInfo.InvariantCulture, $"{{\"step\":{point.Step},\"held_out_loss\":{Number(point.Loss)},\"bits_per_byte\":{Number(point.Loss / Math.Log(2) / bytesPerToken)},\"best\":{(isBest ? "true" : "false")}}}"));
         next.Evaluated(point, isBest);
     }
 
@@ -55,12 +55,11 @@ internal sealed class TrainingLog(string path, double bytesPerToken, ITrainingPr
         }
     }
 
-    private void Write(string line, bool flush)
+    private void Write(string line)
     {
         try
         {
             _writer?.WriteLine(line);
-            if (flush) _writer?.Flush();
         }
         catch (IOException)
         {

@@ -47,11 +47,26 @@ internal sealed class TrainCommand
         try
         {
             Directory.CreateDirectory(_work);
+            using FileStream only = Lock();
             return Train(output, cancellationToken);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new SlipstreamException($"'{_settings.Output}' cannot be used: {e.Message.TrimEnd('.')}; free space, or choose another --output.", e);
+        }
+    }
+
+    // Two runs would write over each other's files. The system lets go of the lock however the process ends.
+    private FileStream Lock()
+    {
+        string path = Path.Combine(_work, "lock");
+        try
+        {
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e) when (File.Exists(path))
+        {
+            throw new SlipstreamException($"Another process is training in '{_settings.Output}'; wait for it, or choose another --output.", e);
         }
     }
 
@@ -75,6 +90,7 @@ internal sealed class TrainCommand
         using TorchLlama model = new(shape, options.Seed);
         using TrainingLog log = new(Path.Combine(_work, "log.jsonl"), data.BytesPerToken, new ConsoleProgress(_error, _terminal, data.BytesPerToken));
         TrainingReport report = new TrainingRun(StatePath).Run(model, new NextTokenObjective(), data, options, log, cancellationToken);
+        DurableFile.WriteAllText(Path.Combine(_work, "loss.svg"), LossChart.Svg(report, Invariant($"{shape.Parameters / 1e6:0.00} M parameters, {data.Training.Length / 1e6:0.0} M tokens")));
         if (report.Interrupted)
         {
             _error.WriteLine(Invariant($"stopped after step {report.Steps} of {options.Steps}; the same command goes on from there"));
