@@ -29,7 +29,7 @@ internal static class GgufTokenizerWriter
             .AddList("tokenizer.ggml.tokens", tokens)
             .AddList("tokenizer.ggml.token_type", types)
             .AddList("tokenizer.ggml.merges", (string[])[.. parts.Vocabulary.Merges.Select(merge => $"{parts.Vocabulary.Tokens[merge.Left]} {parts.Vocabulary.Tokens[merge.Right]}")]);
-        int? begin = tokenizer.BeginToken ?? config.BeginToken;
+        int? begin = tokenizer.BeginToken ?? config.BeginToken ?? FirstAdded(tokenizer);
         AddIds(writer, checkpoint, config, begin, tokenizer.EndToken);
         AddFlags(writer, tokenizer, begin);
         if (ChatTemplates.TextOf(folder).Text is { } template) writer.Add("tokenizer.chat_template", template);
@@ -75,6 +75,13 @@ internal static class GgufTokenizerWriter
         string[] keys = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
         if (ends.Count > keys.Length) throw new SlipstreamException($"'{checkpoint.Path}' has {ends.Count} end tokens, but GGUF has keys for {keys.Length}; name fewer in its 'generation_config.json'.");
         for (int i = 0; i < ends.Count; i++) writer.Add(keys[i], (uint)ends[i]);
+    }
+
+    // Where no file names the begin token, the one that is put before a text is it.
+    private static int? FirstAdded(ByteLevelTokenizer tokenizer)
+    {
+        IReadOnlyList<int> bare = tokenizer.Encode("a", addSpecialTokens: false).Ids, full = tokenizer.Encode("a").Ids;
+        return full.Count > bare.Count && full[0] != bare[0] ? full[0] : null;
     }
 
     // What is added to a text is seen on one.
