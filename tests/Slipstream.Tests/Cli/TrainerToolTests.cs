@@ -40,7 +40,7 @@ public sealed class TrainerToolTests
         Assert.SkipWhen(OperatingSystem.IsWindows(), "The stand-in for the trainer is a shell script.");
         using TempFolder folder = new();
         string script = folder.Write("slipstream-train", "#!/bin/sh\nprintf '%s\\n' \"$@\"\ncat\necho trouble >&2\nexit 7\n");
-        File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         // The tool's own options among the arguments must come through as they are.
         using Process process = Start(folder.Path, "train", "--model", "a b", "--prompt=", "--text", "x", "y", "@file");
         await process.StandardInput.WriteAsync("input\n");
@@ -58,7 +58,7 @@ public sealed class TrainerToolTests
         Assert.SkipWhen(OperatingSystem.IsWindows(), "The stand-in for the trainer is a shell script.");
         using TempFolder folder = new();
         string script = folder.Write("slipstream-train", "#!/bin/sh\ntrap 'echo saved; exit 143' TERM\necho ready\nwhile :; do sleep 0.05; done\n");
-        File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         using Process process = Start(folder.Path, "train");
         Assert.Equal("ready", await process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken));
         using (Process kill = Process.Start("kill", ["-TERM", $"{process.Id}"])) await kill.WaitForExitAsync(TestContext.Current.CancellationToken);
