@@ -70,6 +70,8 @@ internal sealed class DistillDraftCommand
     {
         TargetFacts target = TargetFacts.Read(_settings.Target);
         TokenDataset data = await ReadTextAsync(target, cancellationToken);
+        // A text with nothing to measure on is refused before the hours of training, not after them.
+        if (_settings.Measures) prompts ??= MeasurePrompts.FromTokens(data.HeldOut.Span, _measure.MaxPrompts, Math.Min(32, Math.Max(1, data.HeldOut.Length)));
         bool bfloat16 = _run.Bfloat16 ?? TrainCommand.HasBfloat16;
         using TorchLlama model = MakeStudent(target);
         string before = Path.Combine(_work, "before"), after = _run.Output;
@@ -92,9 +94,8 @@ internal sealed class DistillDraftCommand
         TargetFacts.CopyTokenizer(_settings.Target, after);
         _error.WriteLine(Invariant($"the weights of step {report.BestStep} are in '{after}'{(double.IsNaN(report.BestLoss) ? "" : Invariant($": held-out loss {report.BestLoss:0.0000}"))}; {report.TokensPerSecond:0} tokens/s"));
         MeasurementReport? measured = null;
-        if (_settings.Measures)
+        if (prompts is not null)
         {
-            prompts ??= MeasurePrompts.FromTokens(data.HeldOut.Span, _measure.MaxPrompts, Math.Min(32, Math.Max(1, data.HeldOut.Length)));
             DraftMeasurement measurement = new(_settings.Target, [new("before", Shipped(before)), new("after", Shipped(after))], _measure);
             measured = await DistillMeasureCommand.RunAsync(measurement, prompts, _error, cancellationToken);
         }

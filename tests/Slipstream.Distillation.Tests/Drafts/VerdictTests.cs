@@ -20,6 +20,8 @@ public sealed class VerdictTests
         DraftVerdict verdict = DraftVerdict.Of([Line(1, 0.7, 0.05, 1.1, 1.2, 1.3, 0.9), Line(4, 0.7, 0.05, 1.3, 1.5, 1.6, 1.1)]);
         Assert.True(verdict.Use);
         Assert.Equal((4, 1.5, "use it"), (verdict.Length, verdict.SpeedUp, verdict.Name));
+        // A clock that was disturbed: nothing was accepted.
+        Assert.False(DraftVerdict.Of([Line(1, 0, 0.05, 1.1, 1.45)]).Use);
         // Exactly the threshold is none.
         Assert.False(DraftVerdict.Of([Line(2, 0.7, 0.05, 1.1, DraftVerdict.Least)]).Use);
     }
@@ -58,6 +60,6 @@ public sealed class VerdictTests
 
     private static DraftLine Line(int length, double acceptance, double draftCost, double verifyCost, params double[] speedUps) => new()
     {
-        Temperature = 0, Length = length, Acceptance = acceptance, Efficiency = acceptance, TokensPerVerification = 1, DraftCost = draftCost, VerifyCost = verifyCost, SpeedUps = speedUps,
+        Temperature = 0, Length = length, Acceptance = acceptance, Efficiency = acceptance, TokensPerVerification = SpeculationModel.TokensPerVerification(acceptance, length), DraftCost = draftCost, VerifyCost = verifyCost, SpeedUps = speedUps,
     };
 }

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Slipstream.Distillation.Drafts.Measuring;
 
 /// <summary>Whether a draft is worth its while at one temperature.</summary>
-/// <param name="Use">Whether the median speed-up over the prompts, at the best draft length, is over <see cref="Least"/>.</param>
+/// <param name="Use">Whether the median speed-up over the prompts, at the best draft length, is over <see cref="Least"/>, and so are the tokens of a verification.</param>
 /// <param name="Length">That draft length.</param>
 /// <param name="SpeedUp">That speed-up.</param>
 /// <param name="Reason">A sentence.</param>
@@ -23,7 +23,8 @@ internal sealed record DraftVerdict(bool Use, int Length, double SpeedUp, string
     public static DraftVerdict Of(IReadOnlyList<DraftLine> lines)
     {
         DraftLine best = lines.MaxBy(line => line.SpeedUp)!;
-        bool use = best.SpeedUp > Least;
+        // Drafts gain by tokens a verification gives beyond the first: where there are none, a fast clock is noise.
+        bool use = best.SpeedUp > Least && best.TokensPerVerification > Least;
         return new DraftVerdict(use, best.Length, best.SpeedUp, use ? Gain(best) : NoGain(best, lines));
     }
 
