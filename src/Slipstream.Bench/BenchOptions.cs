@@ -27,6 +27,9 @@ internal sealed record BenchOptions
     /// <summary>How activations enter our products.</summary>
     public ActivationPrecision Activations { get; init; } = ActivationPrecision.Auto;
 
+    /// <summary>Whether to measure where the time of our passes goes.</summary>
+    public bool Profile { get; init; }
+
     /// <summary>The other engines.</summary>
     public IReadOnlyList<string> Peers { get; init; } = [];
 
@@ -65,7 +68,7 @@ internal static class BenchSession
                 peers.Add(PeerCatalog.Load(peer, new PeerRequest(path, ours.Config, format, ours.Pool.Threads, options.PeerPaths, options.CacheFolder, options.PeerFormat)));
             }
             string name = options.Shape?.FileName ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(path));
-            return new BenchRun(plan, ours, peers, operations, progress).Run(name, format, cancellationToken);
+            return new BenchRun(plan, ours, peers, operations, options.Profile, progress).Run(name, format, cancellationToken);
         }
         finally
         {

@@ -87,7 +87,10 @@ public sealed unsafe class Activations : IDisposable
     {
         QuantizedRows rows = exact ? _exact : _quantized;
         ref bool isMade = ref exact ? ref _isExact : ref _isQuantized;
-        if (!isMade) rows.Quantize(Values, _maxRows, pool);
+        if (isMade) return rows;
+        Stage stage = pool.Clock?.Enter(Stage.Quantize) ?? default;
+        rows.Quantize(Values, _maxRows, pool);
+        pool.Clock?.Enter(stage);
         isMade = true;
         return rows;
     }
@@ -96,7 +99,10 @@ public sealed unsafe class Activations : IDisposable
     internal ushort* Rounded(ComputePool pool)
     {
         _rounded ??= new RoundedRows(_maxRows, _maxWidth, asFloats: false);
-        if (!_isRounded) _rounded.Round(Values, pool);
+        if (_isRounded) return (ushort*)_rounded.Pointer;
+        Stage stage = pool.Clock?.Enter(Stage.Quantize) ?? default;
+        _rounded.Round(Values, pool);
+        pool.Clock?.Enter(stage);
         _isRounded = true;
         return (ushort*)_rounded.Pointer;
     }

@@ -62,6 +62,9 @@ public sealed unsafe class ComputePool : IDisposable
     /// <summary>What the kernels run on this pool have read.</summary>
     public ComputeCounters Counters { get; } = new();
 
+    /// <summary>Tells where the time of the calling thread goes; null where nobody asks.</summary>
+    internal StageClock? Clock { get; set; }
+
     /// <summary>
     /// Runs <paramref name="job"/> over <c>[0, count)</c> in ranges whose bounds are multiples of <paramref name="grain"/>, and returns when all are done.
     /// </summary>
@@ -128,8 +131,10 @@ public sealed unsafe class ComputePool : IDisposable
         foreach (Worker worker in _workers) worker.WakeIfParked();
         Drain(0);
         Interlocked.And(ref _state, ~Open);
+        Stage stage = Clock?.Enter(Stage.Wait) ?? default;
         SpinWait spin = default;
         while ((Volatile.Read(ref _state) & ActiveMask) != 0) spin.SpinOnce(sleep1Threshold: -1);
+        Clock?.Enter(stage);
         _job = null;
         if (_failure is { } failure) ExceptionDispatchInfo.Throw(failure);
     }

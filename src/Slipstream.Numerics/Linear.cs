@@ -48,7 +48,7 @@ public abstract class Linear : IDisposable
     /// <param name="x"><c>[rows, InFeatures]</c>.</param>
     /// <param name="y"><c>[rows, OutFeatures]</c>, overwritten.</param>
     /// <param name="pool">The threads to use.</param>
-    /// <param name="exact">Whether to use the activations as exactly as the layer can: as 32-bit floats, or as <see cref="ActivationPrecision.Int16"/>.</param>
+    /// <param name="exact">Whether to use the activations as exactly as the layer can: as 32-bit floats, or as <see cref="ActivationPrecision.Int16"/>; where <see cref="ActivationPrecision.Bf16"/> is asked for, BF16 weights take that.</param>
     /// <exception cref="ArgumentException">The shapes do not fit.</exception>
     public abstract void Multiply(Activations x, Matrix y, ComputePool pool, bool exact = false);
 

@@ -9,6 +9,12 @@ namespace Slipstream.Bench;
 /// <param name="Peers">The times of the other engines that did it, by name.</param>
 internal sealed record BenchResult(Workload Work, Spread Milliseconds, long BytesRead, double BandwidthFraction, double RooflineFraction, IReadOnlyDictionary<string, Spread> Peers)
 {
+    /// <summary>Multiplications and additions of a pass.</summary>
+    public double Operations { get; init; }
+
+    /// <summary>Where the time of the calling thread goes, milliseconds of a pass in the order of the pass; empty unless it was asked for.</summary>
+    public IReadOnlyList<(string Stage, double Milliseconds)> Stages { get; init; } = [];
+
     /// <summary>Tokens a second at the median.</summary>
     public double TokensPerSecond => Work.Rows * 1000 / Milliseconds.Median;
 

@@ -1,14 +1,16 @@
 using System.Diagnostics;
+using Slipstream.Numerics;
 
 namespace Slipstream.Bench;
 
 /// <summary>Measures a plan with our engine and others in turn, round by round, so that what the machine does to one it does to all.</summary>
-internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOnlyList<IContender> peers, Operations operations, Action<string> progress)
+internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOnlyList<IContender> peers, Operations operations, bool profile, Action<string> progress)
 {
-    private const int WarmUps = 2, LaterWarmUps = 1, ComparedRows = 32;
+    private const int ProfiledSteps = 16, WarmUps = 2, LaterWarmUps = 1, ComparedRows = 32;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(15), LeastTime = TimeSpan.FromMilliseconds(60);
     private readonly Dictionary<Workload, Dictionary<IContender, List<double>>> _times = [];
     private readonly Dictionary<Workload, long> _bytes = [];
+    private readonly Dictionary<Workload, IReadOnlyList<(string, double)>> _stages = [];
     private readonly SortedSet<string> _notes = new(StringComparer.Ordinal);
     private int[] _tokens = [];
 
@@ -42,6 +44,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
                     }
                 }
             }
+            foreach (Workload work in profile ? works : []) Profile(work);
         }
         return new BenchReport(machine, ceilings.Read, ceilings.Int8, ceilings.F32, model, format, ours.Pool.Threads, plan.Repeat,
             [.. contenders.Select(c => c.Description)], [.. _notes], [.. plan.All.Select(work => Result(work, ceilings))]);
@@ -85,6 +88,26 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
         contender.Rest();
         Thread.Sleep(Pause);
         if (counts) Times(work, contender).Add(milliseconds);
+    }
+
+    /// <summary>Runs a workload once more with a clock that follows the stages of the pass; the figures of the rounds are without it.</summary>
+    private void Profile(Workload work)
+    {
+        progress($"depth {work.Depth}: profile, {work.Name} {work.Rows}");
+        StageClock clock = new();
+        ours.Prepare(work);
+        int steps = work.Steps > 1 ? Math.Min(work.Steps, ProfiledSteps) : work.Kind == WorkKind.Verify ? ProfiledSteps : 2;
+        for (int i = 0; i < steps; i++)
+        {
+            // The first pass wakes threads.
+            if (i == 1) (ours.Pool.Clock = clock).Restart();
+            ours.Forward(Tokens(work, i), work.Kind != WorkKind.Prefill);
+            if (work.Steps == 1) ours.Drop();
+        }
+        clock.Enter(Stage.Other);
+        ours.Pool.Clock = null;
+        ours.Drop();
+        _stages[work] = [.. Enum.GetValues<Stage>().Select(stage => (stage.ToString().ToLowerInvariant(), clock[stage].TotalMilliseconds / (steps - 1)))];
     }
 
     private (double Milliseconds, int Passes) TimeSteps(IContender contender, Workload work)
@@ -131,6 +154,6 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
         Dictionary<string, Spread> others = [];
         foreach (IContender peer in peers)
             if (Times(work, peer) is { Count: > 0 } times) others[peer.Name] = Spread.Of(times);
-        return new BenchResult(work, spread, _bytes[work], byBytes / seconds, Math.Max(byBytes, byOperations) / seconds, others);
+        return new BenchResult(work, spread, _bytes[work], byBytes / seconds, Math.Max(byBytes, byOperations) / seconds, others) { Operations = operations.Count(work), Stages = _stages.GetValueOrDefault(work, []) };
     }
 }

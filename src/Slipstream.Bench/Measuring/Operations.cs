@@ -36,6 +36,9 @@ internal sealed class Operations
         => (_bodyInt8 * (double)work.Rows + _headInt8 * (double)work.Outputs) / int8PerSecond
             + (_bodyF32 * (double)work.Rows + _headF32 * (double)work.Outputs + Attention(work)) / f32PerSecond;
 
+    /// <summary>Multiplications and additions of a pass.</summary>
+    public double Count(Workload work) => (_bodyInt8 + _bodyF32) * (double)work.Rows + (_headInt8 + _headF32) * (double)work.Outputs + Attention(work);
+
     /// <summary>Operations of attention: two products with each visible row's key and value, for each query head.</summary>
     private double Attention(Workload work)
     {

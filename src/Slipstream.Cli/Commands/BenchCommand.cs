@@ -16,7 +16,8 @@ internal sealed class BenchCommand
     private readonly CommandOption<IReadOnlyList<int>> _prefill, _verify, _batch, _depth;
     private readonly CommandOption<ActivationPrecision> _activations;
     private readonly CommandOption<IReadOnlyList<string>> _peers, _peerPaths;
-    private readonly CommandOption<bool> _json;
+    private readonly CommandOption<string> _roofline;
+    private readonly CommandOption<bool> _profile, _json;
 
     private BenchCommand(Command command, CliConsole console)
     {
@@ -38,6 +39,8 @@ internal sealed class BenchCommand
         _peers = new(command, "--peer", new PeersValue(), "Another engine to run in turn with ours, on the same shape; may be given more than once.");
         _peerPaths = new(command, "--peer-path", new PathsValue(), "A folder to look into for a peer's library and files; may be given more than once.");
         _peerFormat = new(command, "--peer-format", new TextValue("NAME"), $"Let llama.cpp read the model converted by its own quantiser ({string.Join(", ", LlamaQuantizer.Formats)}).");
+        _roofline = new(command, "--roofline", new PathValue("FILE.svg"), "Draw the figures under the machine's ceilings.");
+        _profile = new(command, "--profile", new FlagValue(), "Say where the time of each pass goes.");
         _json = new(command, "--json", new FlagValue(), "Print one JSON object and nothing else.");
     }
 
@@ -52,8 +55,11 @@ internal sealed class BenchCommand
     private async Task<int> RunAsync(ParseResult result, CancellationToken cancellationToken)
     {
         BenchOptions options = Read(result);
+        string? picture = _roofline.TryGet(result, out string named) ? named : null;
+        if (picture is not null && !Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(picture)))) throw new SlipstreamException($"The folder of '{picture}' does not exist; name a file in one that does.");
         BenchReport report = await BenchProgress.ShowAsync(_console, progress =>
             Task.Run(() => BenchSession.Run(options, progress, cancellationToken), CancellationToken.None)).ConfigureAwait(false);
+        if (picture is not null) WritePicture(picture, RooflineSvg.Draw(report));
         if (_json.IsGiven(result)) _console.Out.WriteLine(Json.Object(writer => BenchReportJson.Write(writer, report)));
         else BenchReportTable.Print(_console, report);
         return ExitCodes.Success;
@@ -83,10 +89,25 @@ internal sealed class BenchCommand
             Plan = plan,
             Threads = _threads.Get(result, 0),
             Activations = _activations.Get(result, ActivationPrecision.Auto),
+            Profile = _profile.IsGiven(result),
             Peers = peers,
             PeerFormat = peerFormat,
             PeerPaths = _peerPaths.Get(result, []),
         };
+    }
+
+    private static void WritePicture(string path, string svg)
+    {
+        string temporary = path + ".tmp";
+        try
+        {
+            File.WriteAllText(temporary, svg);
+            File.Move(temporary, path, overwrite: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SlipstreamException($"'{path}' cannot be written: {e.Message.TrimEnd('.')}; name a file in a folder that exists and may be written to.", e);
+        }
     }
 
     private static int? Optional(CommandOption<int> option, ParseResult result) => option.TryGet(result, out int value) ? value : null;

@@ -42,6 +42,12 @@ internal static class BenchReportJson
         writer.WriteNumber("bytes_read", result.BytesRead);
         Number(writer, "bandwidth_fraction", result.BandwidthFraction, 4);
         Number(writer, "roofline_fraction", result.RooflineFraction, 4);
+        if (result.Stages.Count > 0)
+        {
+            writer.WriteStartObject("profile_milliseconds");
+            foreach ((string stage, double milliseconds) in result.Stages) Number(writer, stage, milliseconds, 4);
+            writer.WriteEndObject();
+        }
         if (result.FastestPeer is { } fastest)
         {
             writer.WriteString("peer", fastest.Name);

@@ -18,6 +18,11 @@ internal static class BenchReportTable
         List<string[]> rows = [.. report.Results.Select(result => Row(result, names))];
         if (console.IsOutputTerminal) Draw(console.Rendered, head, columns, rows, report.Notes);
         else Write(console.Out, head, columns, rows, report.Notes);
+        if (report.Results.FirstOrDefault(r => r.Stages.Count > 0) is not { } profiled) return;
+        columns = [("milliseconds of the calling thread", false), .. profiled.Stages.Select(s => (s.Stage, true)), ("all", true)];
+        rows = [.. report.Results.Where(r => r.Stages.Count > 0).Select(r => (string[])[r.Work.ToString(), .. r.Stages.Select(s => Spread.Format(s.Milliseconds)), Spread.Format(r.Stages.Sum(s => s.Milliseconds))])];
+        if (console.IsOutputTerminal) Draw(console.Rendered, [], columns, rows, []);
+        else Write(console.Out, [], columns, rows, []);
     }
 
     private static IEnumerable<string> Head(BenchReport report)

@@ -35,16 +35,21 @@ internal sealed class Attention
         ComputePool pool = workspace.Pool;
         int rows = x.Rows;
         Matrix q = workspace.Query(rows), k = workspace.Key(rows), v = workspace.Value(rows);
+        StageClock? clock = pool.Clock;
+        clock?.Enter(Stage.Products);
         // What errs here goes through the exponential of the softmax and stays in the cache for every later token (ADR 1).
         _projections.Multiply(x, q, k, v, pool, exact: true);
         _query.AddBiasTo(q);
         _key.AddBiasTo(k);
         _value.AddBiasTo(v);
+        clock?.Enter(Stage.Store);
         StoreJob store = new() { Owner = this, Q = q, K = k, V = v, Angles = workspace.Angles(rows), Batch = batch };
         pool.For(ref store, rows);
+        clock?.Enter(Stage.Attention);
         KvStore cache = batch.Tables[0].Store;
         TiledAttention attend = new(workspace.Plan, workspace.Attention, q, cache.Keys(_layer), cache.Values(_layer), cache.Layout.Type, x.Begin(rows, q.Columns), _config.KvHeads, _scale, _window, pool.Counters);
         pool.For(ref attend, attend.Count);
+        clock?.Enter(Stage.Products);
         _output.Multiply(x, output, pool);
     }
 

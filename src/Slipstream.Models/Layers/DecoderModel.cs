@@ -38,6 +38,8 @@ internal sealed class DecoderModel : ILanguageModel
     {
         int rows = batch.Tokens.Length;
         Check(in batch, in outputs);
+        StageClock? clock = _workspace.Pool.Clock;
+        clock?.Enter(Stage.Prepare);
         Prepare(in batch);
         Matrix hidden = _workspace.Hidden(rows);
         for (int row = 0; row < rows; row++)
@@ -56,11 +58,14 @@ internal sealed class DecoderModel : ILanguageModel
             _norm.Apply(hidden, all, _workspace.Pool);
             observer.OnHiddenStates(_layers.Length, all);
         }
+        clock?.Enter(Stage.Norm);
         if (batch.OutputRows.IsEmpty) return;
         Matrix last = _workspace.Activations.Begin(batch.OutputRows.Length, Config.HiddenSize);
         for (int i = 0; i < last.Rows; i++) _norm.Apply(hidden[batch.OutputRows[i]], last[i]);
         for (int i = 0; i < outputs.Hidden.Rows; i++) last[i].CopyTo(outputs.Hidden[i]);
+        clock?.Enter(Stage.Head);
         _head.Multiply(_workspace.Activations, outputs.Logits, _workspace.Pool, exact: true);
+        clock?.Enter(Stage.Other);
     }
 
     public string? FindInvalidWeight() => _weights.FindInvalid();

@@ -25,8 +25,10 @@ internal sealed class GatedFeedForward(Dense gate, Dense up, Dense down, Activat
         _gateAndUp.Multiply(x, gates, ups, default, workspace.Pool);
         gate.AddBiasTo(gates);
         up.AddBiasTo(ups);
+        workspace.Pool.Clock?.Enter(Stage.Gate);
         Job job = new() { Gate = gates, Up = ups, Y = x.Begin(rows, gate.OutFeatures), Activation = activation };
         workspace.Pool.For(ref job, rows);
+        workspace.Pool.Clock?.Enter(Stage.Products);
         down.Multiply(x, output, workspace.Pool);
     }
 
@@ -57,8 +59,10 @@ internal sealed class PlainFeedForward(Dense up, Dense down, ActivationKind acti
         int rows = x.Rows;
         Matrix ups = workspace.Up(rows);
         up.Multiply(x, ups, workspace.Pool);
+        workspace.Pool.Clock?.Enter(Stage.Gate);
         Job job = new() { X = ups, Y = x.Begin(rows, up.OutFeatures), Activation = activation };
         workspace.Pool.For(ref job, rows);
+        workspace.Pool.Clock?.Enter(Stage.Products);
         down.Multiply(x, output, workspace.Pool);
     }
 

@@ -24,7 +24,7 @@ internal sealed class Workspace : IDisposable
         _up = new NativeBuffer<float>((long)maxRows * config.IntermediateSize);
         _angles = new NativeBuffer<float>((long)maxRows * angleWidth);
         AngleWidth = angleWidth;
-        Attention = new AttentionScratch(pool.Threads, config.Heads, config.KvHeads, config.HeadSize, config.ContextLength);
+        Attention = new AttentionScratch(pool.Threads, config.Heads, config.KvHeads, config.HeadSize, config.ContextLength, kernels);
         Plan = new AttentionPlan(Attention.RowsPerItem);
     }
 

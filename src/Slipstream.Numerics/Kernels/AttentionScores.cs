@@ -20,51 +20,46 @@ internal static unsafe class AttentionScores
     /// <param name="rows">Query rows, 1 to <see cref="MaxRows"/>.</param>
     /// <param name="q">The first query row; rows begin <paramref name="width"/> floats apart.</param>
     /// <param name="keys">Where offsets count from.</param>
-    /// <param name="offset">Where each key begins, in floats; readable up to the next multiple of 16.</param>
+    /// <param name="offset">Where each key begins, in bytes; readable up to the next multiple of 16 floats.</param>
     /// <param name="count">Keys, a multiple of 16.</param>
     /// <param name="width">Floats in a row, a multiple of 16.</param>
     /// <param name="scores"><c>[rows, 64]</c>.</param>
-    /// <param name="ahead">How many bytes ahead of the keys memory is asked for more; 0 where they are near.</param>
-    public static void Multiply(int rows, float* q, float* keys, long* offset, int count, int width, float* scores, nint ahead)
+    /// <param name="ahead">Rows to ask for, one with each key.</param>
+    public static void Multiply(int rows, float* q, byte* keys, long* offset, int count, int width, float* scores, in RowsAhead ahead)
     {
         // SAFETY: (all below) the caller's rows and keys hold `width` floats, its scores a tile a row.
         if (!Avx512F.IsSupported)
         {
+            for (int j = 0; j < ahead.Count; j++) ahead.Ask(j);
             for (int r = 0; r < rows; r++) Narrow(q + (nint)r * width, keys, offset, count, width, scores + r * TiledAttention.Tile);
             return;
         }
         switch (rows)
         {
-            case 1: One(q, keys, offset, count, width, scores, ahead); break;
-            case 2: Two(q, keys, offset, count, width, scores, ahead); break;
-            default:
-                // Three rows cost less as four, one of them done twice, than one by one.
-                nint last = rows - 1;
-                Four(q, q + width, q + 2 * width, q + last * width, keys, offset, count, width, scores, scores + TiledAttention.Tile, scores + 2 * TiledAttention.Tile, scores + last * TiledAttention.Tile, ahead);
-                break;
+            case 1: One(q, keys, offset, count, width, scores, in ahead); break;
+            case 2: Two(q, keys, offset, count, width, scores, in ahead); break;
+            case 3: Many<WithoutFourth>(q, keys, offset, count, width, scores, in ahead); break;
+            default: Many<WithFourth>(q, keys, offset, count, width, scores, in ahead); break;
         }
+        // A tile with few places may come before a whole one.
+        for (int j = count; j < ahead.Count; j++) ahead.Ask(j);
     }
 
     /// <summary>The definition of one score.</summary>
     internal static float Reference(ReadOnlySpan<float> q, ReadOnlySpan<float> k) => FloatTile.Reference(k, q);
 
     [MethodImpl(KernelCode)]
-    private static void Four(float* q0, float* q1, float* q2, float* q3, float* keys, long* offset, int count, nint width, float* y0, float* y1, float* y2, float* y3, nint ahead)
+    private static void Many<TFourth>(float* q0, byte* keys, long* offset, int count, nint width, float* scores, in RowsAhead ahead) where TFourth : IFourth
     {
+        float* q1 = q0 + width, q2 = q1 + width, q3 = q2 + width;
         for (nint j = 0; j < count; j += 4)
         {
-            float* k0 = keys + offset[j], k1 = keys + offset[j + 1], k2 = keys + offset[j + 2], k3 = keys + offset[j + 3];
+            for (nint i = j; i < j + 4; i++) ahead.Ask(i);
+            float* k0 = (float*)(keys + offset[j]), k1 = (float*)(keys + offset[j + 1]), k2 = (float*)(keys + offset[j + 2]), k3 = (float*)(keys + offset[j + 3]);
             Vector512<float> a00 = default, a01 = default, a02 = default, a03 = default, a10 = default, a11 = default, a12 = default, a13 = default;
             Vector512<float> a20 = default, a21 = default, a22 = default, a23 = default, a30 = default, a31 = default, a32 = default, a33 = default;
             for (nint i = 0; i < width; i += Lanes.Count)
             {
-                if (ahead != 0)
-                {
-                    Lines.Ask(k0 + i, ahead);
-                    Lines.Ask(k1 + i, ahead);
-                    Lines.Ask(k2 + i, ahead);
-                    Lines.Ask(k3 + i, ahead);
-                }
                 Vector512<float> b0 = Vector512.Load(k0 + i), b1 = Vector512.Load(k1 + i), b2 = Vector512.Load(k2 + i), b3 = Vector512.Load(k3 + i), x = Vector512.Load(q0 + i);
                 a00 = Vector512.FusedMultiplyAdd(x, b0, a00);
                 a01 = Vector512.FusedMultiplyAdd(x, b1, a01);
@@ -80,6 +75,7 @@ internal static unsafe class AttentionScores
                 a21 = Vector512.FusedMultiplyAdd(x, b1, a21);
                 a22 = Vector512.FusedMultiplyAdd(x, b2, a22);
                 a23 = Vector512.FusedMultiplyAdd(x, b3, a23);
+                if (!TFourth.Exists) continue;
                 x = Vector512.Load(q3 + i);
                 a30 = Vector512.FusedMultiplyAdd(x, b0, a30);
                 a31 = Vector512.FusedMultiplyAdd(x, b1, a31);
@@ -91,36 +87,26 @@ internal static unsafe class AttentionScores
                 Quarter(a00, a10, a20, a30), Quarter(a01, a11, a21, a31),
                 Quarter(a02, a12, a22, a32), Quarter(a03, a13, a23, a33));
             Vector256<float> low = y.GetLower(), high = y.GetUpper();
-            low.GetLower().Store(y0 + j);
-            low.GetUpper().Store(y1 + j);
-            high.GetLower().Store(y2 + j);
-            high.GetUpper().Store(y3 + j);
+            low.GetLower().Store(scores + j);
+            low.GetUpper().Store(scores + TiledAttention.Tile + j);
+            high.GetLower().Store(scores + 2 * TiledAttention.Tile + j);
+            if (TFourth.Exists) high.GetUpper().Store(scores + 3 * TiledAttention.Tile + j);
         }
     }
 
     [MethodImpl(KernelCode)]
-    private static void Two(float* q, float* keys, long* offset, int count, nint width, float* scores, nint ahead)
+    private static void Two(float* q, byte* keys, long* offset, int count, nint width, float* scores, in RowsAhead ahead)
     {
         float* q1 = q + width;
         for (nint j = 0; j < count; j += 8)
         {
-            float* k0 = keys + offset[j], k1 = keys + offset[j + 1], k2 = keys + offset[j + 2], k3 = keys + offset[j + 3];
-            float* k4 = keys + offset[j + 4], k5 = keys + offset[j + 5], k6 = keys + offset[j + 6], k7 = keys + offset[j + 7];
+            for (nint i = j; i < j + 8; i++) ahead.Ask(i);
+            float* k0 = (float*)(keys + offset[j]), k1 = (float*)(keys + offset[j + 1]), k2 = (float*)(keys + offset[j + 2]), k3 = (float*)(keys + offset[j + 3]);
+            float* k4 = (float*)(keys + offset[j + 4]), k5 = (float*)(keys + offset[j + 5]), k6 = (float*)(keys + offset[j + 6]), k7 = (float*)(keys + offset[j + 7]);
             Vector512<float> a00 = default, a01 = default, a02 = default, a03 = default, a04 = default, a05 = default, a06 = default, a07 = default;
             Vector512<float> a10 = default, a11 = default, a12 = default, a13 = default, a14 = default, a15 = default, a16 = default, a17 = default;
             for (nint i = 0; i < width; i += Lanes.Count)
             {
-                if (ahead != 0)
-                {
-                    Lines.Ask(k0 + i, ahead);
-                    Lines.Ask(k1 + i, ahead);
-                    Lines.Ask(k2 + i, ahead);
-                    Lines.Ask(k3 + i, ahead);
-                    Lines.Ask(k4 + i, ahead);
-                    Lines.Ask(k5 + i, ahead);
-                    Lines.Ask(k6 + i, ahead);
-                    Lines.Ask(k7 + i, ahead);
-                }
                 Vector512<float> x0 = Vector512.Load(q + i), x1 = Vector512.Load(q1 + i);
                 Pair(x0, x1, k0 + i, ref a00, ref a10);
                 Pair(x0, x1, k1 + i, ref a01, ref a11);
@@ -138,30 +124,24 @@ internal static unsafe class AttentionScores
     }
 
     [MethodImpl(KernelCode)]
-    private static void One(float* q, float* keys, long* offset, int count, nint width, float* scores, nint ahead)
+    private static void One(float* q, byte* keys, long* offset, int count, nint width, float* scores, in RowsAhead ahead)
     {
         for (nint j = 0; j < count; j += 16)
         {
-            Vector512<float> t0 = Keys(q, keys, offset + j, width, ahead), t1 = Keys(q, keys, offset + j + 1, width, ahead), t2 = Keys(q, keys, offset + j + 2, width, ahead), t3 = Keys(q, keys, offset + j + 3, width, ahead);
+            for (nint i = j; i < j + 16; i++) ahead.Ask(i);
+            Vector512<float> t0 = Keys(q, keys, offset + j, width), t1 = Keys(q, keys, offset + j + 1, width), t2 = Keys(q, keys, offset + j + 2, width), t3 = Keys(q, keys, offset + j + 3, width);
             Join(t0, t1, t2, t3).Store(scores + j);
         }
     }
 
     /// <summary>Keys j, j + 4, j + 8 and j + 12: a quarter of the sums left to add for each.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Keys(float* q, float* keys, long* offset, nint width, nint ahead)
+    private static Vector512<float> Keys(float* q, byte* keys, long* offset, nint width)
     {
-        float* k0 = keys + offset[0], k1 = keys + offset[4], k2 = keys + offset[8], k3 = keys + offset[12];
+        float* k0 = (float*)(keys + offset[0]), k1 = (float*)(keys + offset[4]), k2 = (float*)(keys + offset[8]), k3 = (float*)(keys + offset[12]);
         Vector512<float> a0 = default, a1 = default, a2 = default, a3 = default;
         for (nint i = 0; i < width; i += Lanes.Count)
         {
-            if (ahead != 0)
-            {
-                Lines.Ask(k0 + i, ahead);
-                Lines.Ask(k1 + i, ahead);
-                Lines.Ask(k2 + i, ahead);
-                Lines.Ask(k3 + i, ahead);
-            }
             Vector512<float> x = Vector512.Load(q + i);
             a0 = Vector512.FusedMultiplyAdd(x, Vector512.Load(k0 + i), a0);
             a1 = Vector512.FusedMultiplyAdd(x, Vector512.Load(k1 + i), a1);
@@ -197,11 +177,11 @@ internal static unsafe class AttentionScores
     }
 
     [MethodImpl(KernelCode)]
-    private static void Narrow(float* q, float* keys, long* offset, int count, nint width, float* scores)
+    private static void Narrow(float* q, byte* keys, long* offset, int count, nint width, float* scores)
     {
         for (nint j = 0; j < count; j += 4)
         {
-            float* k0 = keys + offset[j], k1 = keys + offset[j + 1], k2 = keys + offset[j + 2], k3 = keys + offset[j + 3];
+            float* k0 = (float*)(keys + offset[j]), k1 = (float*)(keys + offset[j + 1]), k2 = (float*)(keys + offset[j + 2]), k3 = (float*)(keys + offset[j + 3]);
             Vector256<float> a0 = default, a1 = default, a2 = default, a3 = default, b0 = default, b1 = default, b2 = default, b3 = default;
             for (nint i = 0; i < width; i += Lanes.Count)
             {
@@ -218,4 +198,8 @@ internal static unsafe class AttentionScores
             Lanes.Sum4(Vector512.Create(a0, b0), Vector512.Create(a1, b1), Vector512.Create(a2, b2), Vector512.Create(a3, b3)).Store(scores + j);
         }
     }
+
+    private interface IFourth { static abstract bool Exists { get; } }
+    private readonly struct WithFourth : IFourth { public static bool Exists => true; }
+    private readonly struct WithoutFourth : IFourth { public static bool Exists => false; }
 }

@@ -16,8 +16,11 @@ internal sealed unsafe class AttentionScratch : IDisposable
     /// <param name="kvHeads">Key-value heads.</param>
     /// <param name="headSize">Numbers in a head.</param>
     /// <param name="contextLength">The most positions of a sequence.</param>
-    public AttentionScratch(int workers, int heads, int kvHeads, int headSize, int contextLength)
+    /// <param name="kernels">Whether emitted kernels may be used.</param>
+    /// <exception cref="SlipstreamException">Emitted kernels are asked for and cannot run here.</exception>
+    public AttentionScratch(int workers, int heads, int kvHeads, int headSize, int contextLength, KernelTier kernels = KernelTier.Auto)
     {
+        UsesEmitted = EmittedKernels.Use(kernels);
         (Workers, Group, HeadSize) = (workers, heads / kvHeads, headSize);
         RowsPerItem = AttentionPlan.RowsFor(Group);
         _floats = new NativeBuffer<float>(FloatsPerWorker(Group, headSize) * workers);
@@ -33,6 +36,9 @@ internal sealed unsafe class AttentionScratch : IDisposable
 
     /// <summary>Workers that attend at the same time.</summary>
     public int Workers { get; }
+
+    /// <summary>Whether emitted kernels may be used.</summary>
+    public bool UsesEmitted { get; }
 
     /// <summary>Query heads of a key-value head.</summary>
     public int Group { get; }
@@ -99,7 +105,8 @@ internal sealed unsafe class AttentionScratch : IDisposable
         work.Packed = (int*)Take(TiledAttention.Tile);
         work.Offsets = offsets;
         work.ListOffsets = work.Offsets + TiledAttention.Tile;
-        work.Masks = (ulong*)(work.ListOffsets + TiledAttention.Tile);
+        work.NextOffsets = work.ListOffsets + TiledAttention.Tile;
+        work.Masks = (ulong*)(work.NextOffsets + TiledAttention.Tile);
         return work;
     }
 
@@ -110,7 +117,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
             + 16 + 4 * TiledAttention.Tile;
     }
 
-    private static long OffsetsPerWorker(int group, int headSize) => (2L * TiledAttention.Tile + AttentionPlan.RowsFor(group) * group + 7) / 8 * 8;
+    private static long OffsetsPerWorker(int group, int headSize) => (3L * TiledAttention.Tile + AttentionPlan.RowsFor(group) * group + 7) / 8 * 8;
 
     private static int Padded(int length) => (length + 15) / 16 * 16;
 
@@ -149,11 +156,12 @@ internal unsafe struct AttentionWork
     /// <summary>0, 1, 2, …; the places of a list of seen rows; the slots wanted and widened at each place of the tile.</summary>
     public int* Identity, ListLanes, Slots, Packed;
 
-    /// <summary>Where the keys and values of each place begin; the same for a list of seen rows.</summary>
-    public long* Offsets, ListOffsets;
+    /// <summary>Where the keys and values of each place begin, in bytes; the same for a list of rows, and in the cache for the rows of the tile that comes next.</summary>
+    public long* Offsets, ListOffsets, NextOffsets;
 
-    /// <summary>How many bytes ahead memory is asked for more.</summary>
-    public int Ahead;
+    /// <summary>Rows of the next tile that are asked for, and whether rows are asked for at all.</summary>
+    public int NextRows;
+    public bool Asks;
 
     /// <summary>The places of the tile that each query row of the item sees.</summary>
     public ulong* Masks;

@@ -14,3 +14,32 @@ internal static unsafe class Lines
         if (Sse.IsSupported) Sse.Prefetch0((byte*)here + ahead);
     }
 }
+
+/// <summary>Rows that are read next, asked for one by one while others are worked on: rows of a cache lie in blocks that belong to different sequences, so no fixed distance finds them.</summary>
+/// <param name="from">Where offsets count from.</param>
+/// <param name="offset">Where each row begins, in bytes.</param>
+/// <param name="count">Rows.</param>
+/// <param name="bytes">Bytes of a row.</param>
+internal readonly unsafe struct RowsAhead(byte* from, long* offset, int count, int bytes)
+{
+    private const int LineBytes = 64;
+
+    /// <summary>Rows.</summary>
+    public int Count => count;
+
+    /// <summary>A share of the rows.</summary>
+    public RowsAhead Share(int index, int shares)
+    {
+        int first = count * index / shares;
+        return new RowsAhead(from, offset + first, count * (index + 1) / shares - first, bytes);
+    }
+
+    /// <summary>Asks for row <paramref name="i"/>, if there is one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Ask(nint i)
+    {
+        if (i >= count) return;
+        byte* row = from + offset[i];
+        for (nint at = 0; at < bytes; at += LineBytes) Lines.Ask(row, at);
+    }
+}

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Slipstream.Numerics.Kernels.Emitted;
 
 namespace Slipstream.Numerics.Kernels;
 
@@ -26,6 +27,7 @@ internal static unsafe class PeakOperations
 
     private static IEnumerable<PeakKernel> Int8Kernels()
     {
+        if (EmittedKernels.IsAvailable && EmissionSupport.HasVnni512) yield return new PeakKernel("vpdpbusd zmm, emitted", PeakKernels.Run, PeakKernels.Products * 2 * VectorBytes);
         if (Avx512BW.IsSupported) yield return new PeakKernel("vpmaddubsw zmm, sums of 16 bits", MultiplyAdd512, Accumulators * 2 * VectorBytes);
         if (AvxVnni.IsSupported) yield return new PeakKernel("vpdpbusd ymm", DotProduct256, Accumulators * 2 * VectorBytes / 2);
         if (Avx2.IsSupported) yield return new PeakKernel("vpmaddubsw ymm, sums of 16 bits", MultiplyAdd256, Accumulators * 2 * VectorBytes / 2);

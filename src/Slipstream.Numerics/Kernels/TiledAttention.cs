@@ -26,8 +26,8 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
 
     private const MethodImplOptions KernelCode = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
 
-    // A block of rows is asked for a little before it is read, and only for the first query rows that read it; where there are many, the processor keeps up by itself.
-    private const int Ahead = 4096, MostQueriesToFetch = 32;
+    // A row is asked for while the rows before it are worked on, by the first query rows that go over them; where there are many, the processor keeps up by itself.
+    private const int MostQueriesToAsk = 32;
 
     private readonly AttentionPlan _plan;
     private readonly AttentionScratch _scratch;
@@ -84,17 +84,31 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     public void Execute(int from, int to, int worker)
     {
         AttentionWork work = _scratch.Worker(worker);
-        for (int i = 0; i < Tile && !_inPlace; i++) work.Offsets[i] = (long)i * _stride;
+        for (int i = 0; i < Tile && !_inPlace; i++) work.Offsets[i] = (long)i * _stride * sizeof(float);
         // SAFETY: the spans' memory cannot move or go while it is fixed; every index below comes from the plan, whose slots the store gave out.
         fixed (float* queries = _queries)
         fixed (float* output = _output)
             for (int i = from; i < to; i++)
-                if (_split) AttendSpan(i % _plan.SpanCount, i / _plan.SpanCount, queries, output, ref work); // One head after the other: what it reads lies together.
-                else AttendItem(_plan.ItemCount - 1 - i / _kvHeads, i % _kvHeads, queries, output, ref work); // The last rows see most: what is left for the end is small.
+                if (_split) AttendSpan(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
+                else AttendItem(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
     }
 
-    private void AttendItem(int index, int kvHead, float* queries, float* output, ref AttentionWork work)
+    // What comes after the last part.
+    private static (int, int, int) None => (-1, 0, 0);
+
+    /// <summary>What a piece of work is: an item, its first span and a key-value head.</summary>
+    private (int Item, int Span, int KvHead) Part(int index)
     {
+        // The last rows see most: what is left for the end is small.
+        if (!_split) return (_plan.ItemCount - 1 - index / _kvHeads, 0, index % _kvHeads);
+        // One head after the other: what it reads lies together.
+        int span = index % _plan.SpanCount, item = _plan.ItemOfSpan(span);
+        return (item, span - _plan.Item(item).SpanStart, index / _plan.SpanCount);
+    }
+
+    private void AttendItem((int Item, int Span, int KvHead) part, (int Item, int Span, int KvHead) next, float* queries, float* output, ref AttentionWork work)
+    {
+        (int index, _, int kvHead) = part;
         ref readonly AttentionItem item = ref _plan.Item(index);
         int count = item.Rows * _group;
         LoadQueries(in item, kvHead, queries, work.Queries);
@@ -102,23 +116,23 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
         for (int span = 0; span < item.Spans; span++)
         {
             Begin(in work.Span, count);
-            AttendSpan(in item, span, kvHead, ref work);
+            AttendSpan(in item, span, kvHead, span + 1 < item.Spans ? (index, span + 1, kvHead) : next, ref work);
             Merge(in work.Total, in work.Span, count);
         }
         Finish(in item, kvHead, in work.Total, output);
     }
 
-    private void AttendSpan(int index, int kvHead, float* queries, float* output, ref AttentionWork work)
+    private void AttendSpan((int Item, int Span, int KvHead) part, (int Item, int Span, int KvHead) next, float* queries, float* output, ref AttentionWork work)
     {
-        int itemIndex = _plan.ItemOfSpan(index);
-        ref readonly AttentionItem item = ref _plan.Item(itemIndex);
+        (int index, int first, int kvHead) = part;
+        ref readonly AttentionItem item = ref _plan.Item(index);
         int count = item.Rows * _group;
         LoadQueries(in item, kvHead, queries, work.Queries);
-        work.Span = Partial(index, kvHead, count);
+        work.Span = Partial(item.SpanStart + first, kvHead, count);
         Begin(in work.Span, count);
-        AttendSpan(in item, index - item.SpanStart, kvHead, ref work);
+        AttendSpan(in item, first, kvHead, next, ref work);
         // Whoever comes last merges, in ascending order, what all have left.
-        if (Interlocked.Increment(ref _scratch.Done[itemIndex * _kvHeads + kvHead]) < item.Spans) return;
+        if (Interlocked.Increment(ref _scratch.Done[index * _kvHeads + kvHead]) < item.Spans) return;
         Begin(in work.Total, count);
         for (int span = 0; span < item.Spans; span++) Merge(in work.Total, Partial(item.SpanStart + span, kvHead, count), count);
         Finish(in item, kvHead, in work.Total, output);
@@ -191,10 +205,10 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     }
 
     [MethodImpl(KernelCode)]
-    private void AttendSpan(in AttentionItem item, int span, int kvHead, ref AttentionWork work)
+    private void AttendSpan(in AttentionItem item, int span, int kvHead, (int Item, int Span, int KvHead) next, ref AttentionWork work)
     {
         ref readonly AttentionSequence s = ref _plan.Sequence(item.Sequence);
-        int from = Math.Max(span * AttentionPlan.SpanPositions, WindowStart(item.Least)) / Tile;
+        int from = FirstTile(in item, span);
         int to = Math.Min(span * AttentionPlan.SpanPositions + AttentionPlan.SpanPositions - 1, item.Most) / Tile;
         long read = 0;
         for (int tile = from; tile <= to; tile++)
@@ -214,11 +228,25 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
                     work.Slots[place] = s.Slots[c];
                     cached |= 1UL << place;
                 }
-            work.Ahead = item.Rows * _group <= MostQueriesToFetch ? Ahead : 0;
+            work.Asks = item.Rows * _group <= MostQueriesToAsk;
+            work.NextRows = 0;
+            if (work.Asks && tile < to) FindNext(in item, end, kvHead, ref work);
+            else if (work.Asks && next.Item >= 0) FindNext(in _plan.Item(next.Item), FirstTile(in _plan.Item(next.Item), next.Span) * Tile, next.KvHead, ref work);
             if (end <= s.FirstPosition || s.IsChain) read += AttendChain(in s, in item, begin, cached, kvHead, ref work);
             else read += AttendTree(in s, in item, begin, cached, kvHead, ref work);
         }
         _counters.AddKv(read * _rowBytes * 2);
+    }
+
+    private int FirstTile(in AttentionItem item, int span) => Math.Max(span * AttentionPlan.SpanPositions, WindowStart(item.Least)) / Tile;
+
+    /// <summary>Finds the rows of the tile that comes next, to ask for them. A row left out or too many costs time, no more.</summary>
+    private void FindNext(in AttentionItem item, int begin, int kvHead, ref AttentionWork work)
+    {
+        ref readonly AttentionSequence s = ref _plan.Sequence(item.Sequence);
+        int first = LowerBound(s.Positions, s.Cached, begin);
+        work.NextRows = Math.Min(Tile, s.Cached + item.First + item.Rows - first);
+        Offsets(s.Slots.AsSpan(first, work.NextRows), _rowBytes, kvHead * _headStride, work.NextOffsets);
     }
 
     /// <summary>A tile in which every position has one row: all rows of the item share it. Returns the rows read.</summary>
@@ -240,7 +268,7 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
         if (seen == 0) return 0;
         ulong packed = 0;
         Pack(seen, ref packed, kvHead, ref work);
-        Attend(0, item.Rows * _group, kvHead, ref work);
+        Attend(0, item.Rows * _group, ref work);
         return BitOperations.PopCount(seen);
     }
 
@@ -264,7 +292,7 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
             if (mask == 0) continue;
             for (int h = 0; h < _group; h++) work.Masks[r * _group + h] = mask;
             Pack(mask, ref packed, kvHead, ref work);
-            Attend(r * _group, (r + 1) * _group, kvHead, ref work);
+            Attend(r * _group, (r + 1) * _group, ref work);
         }
         return BitOperations.PopCount(seen) + CountVisible(in s, in item, begin);
     }
@@ -322,45 +350,46 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     /// <summary>The bits from <paramref name="place"/> on.</summary>
     private static ulong From(int place) => place <= 0 ? ulong.MaxValue : place >= Tile ? 0 : ulong.MaxValue << place;
 
-    private static void Offsets(ReadOnlySpan<int> slots, long rowLength, long* offsets)
+    private static void Offsets(ReadOnlySpan<int> slots, long rowBytes, long start, long* offsets)
     {
         int i = 0;
         if (Vector512.IsHardwareAccelerated)
-            for (; i + 8 <= slots.Length; i += 8) (Vector512.WidenLower(Vector256.Create(slots[i..]).ToVector512Unsafe()) * rowLength).Store(offsets + i);
-        for (; i < slots.Length; i++) offsets[i] = slots[i] * rowLength;
+            for (; i + 8 <= slots.Length; i += 8) (Vector512.WidenLower(Vector256.Create(slots[i..]).ToVector512Unsafe()) * rowBytes + Vector512.Create(start)).Store(offsets + i);
+        for (; i < slots.Length; i++) offsets[i] = slots[i] * rowBytes + start;
     }
 
     /// <summary>Makes the wanted places of the tile readable, where they are not yet: floats lie where they are, all else is widened.</summary>
     [MethodImpl(KernelCode)]
     private void Pack(ulong wanted, ref ulong packed, int kvHead, ref AttentionWork work)
     {
-        byte* keys = _keys + kvHead * _headStride, values = _values + kvHead * _headStride;
         if (_inPlace)
         {
             // A place that is not wanted stands for one that is: it is not seen, but it is read.
-            Offsets(new ReadOnlySpan<int>(work.Slots, Tile), _headSize, work.Offsets);
+            Offsets(new ReadOnlySpan<int>(work.Slots, Tile), _rowBytes, kvHead * _headStride, work.Offsets);
             long any = work.Offsets[BitOperations.TrailingZeroCount(wanted)];
             for (ulong missing = ~wanted; missing != 0; missing &= missing - 1) work.Offsets[BitOperations.TrailingZeroCount(missing)] = any;
             return;
         }
+        int count = 0;
         for (ulong want = wanted; want != 0; want &= want - 1)
         {
             int i = BitOperations.TrailingZeroCount(want);
             if ((packed >> i & 1) != 0 && work.Packed[i] == work.Slots[i]) continue;
-            int slot = work.Packed[i] = work.Slots[i];
-            AttentionPacking.Unpack(_type, keys + slot * _rowBytes, _headSize, work.Keys + work.Offsets[i]);
-            AttentionPacking.Unpack(_type, values + slot * _rowBytes, _headSize, work.Values + work.Offsets[i]);
+            work.ListLanes[count] = i;
+            work.ListOffsets[count++] = (work.Packed[i] = work.Slots[i]) * _rowBytes + kvHead * _headStride;
         }
         packed |= wanted;
+        AttentionPacking.Unpack(_type, _keys, work.ListOffsets, work.ListLanes, count, _headSize, work.Keys, _scratch.UsesEmitted);
+        AttentionPacking.Unpack(_type, _values, work.ListOffsets, work.ListLanes, count, _headSize, work.Values, _scratch.UsesEmitted);
     }
 
     /// <summary>Adds the tile to the query rows [from, to) of the item.</summary>
     [MethodImpl(KernelCode)]
-    private void Attend(int from, int to, int kvHead, ref AttentionWork work)
+    private void Attend(int from, int to, ref AttentionWork work)
     {
-        float* keys = _inPlace ? (float*)(_keys + kvHead * _headStride) : work.Keys;
+        byte* keys = _inPlace ? _keys : (byte*)work.Keys;
         int blocks = (to - from + AttentionScores.MaxRows - 1) / AttentionScores.MaxRows, size = (to - from + blocks - 1) / blocks;
-        for (int q = from; q < to; q += size)
+        for (int q = from, pass = 0; q < to; q += size, pass += 2)
         {
             int rows = Math.Min(size, to - q);
             ulong any = 0, all = ulong.MaxValue;
@@ -372,29 +401,39 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
             }
             if (any == 0) continue;
             int count = (Tile - BitOperations.LeadingZeroCount(any) + 15) / 16 * 16;
-            AttentionScores.Multiply(rows, work.Queries + (long)q * _stride, keys, work.Offsets, count, _stride, work.Scores, q == 0 ? work.Ahead : 0);
+            AttentionScores.Multiply(rows, work.Queries + (long)q * _stride, keys, work.Offsets, count, _stride, work.Scores, Ahead(pass, 2 * blocks, in work));
             AttentionSoftmax.Step(rows, work.Scores, work.Masks + q, work.Span.Max + q, work.Span.Sum + q, work.Keep);
-            AddValues(q, rows, any, all, kvHead, ref work);
+            AddValues(q, rows, any, all, Ahead(pass + 1, 2 * blocks, in work), ref work);
         }
+        work.Asks = false;
+    }
+
+    /// <summary>What to ask for in each pass over a tile: the next tile's keys and values; or, where a tile is used in place, first its own values and then the next tile's keys.</summary>
+    private RowsAhead Ahead(int pass, int passes, in AttentionWork work)
+    {
+        if (!work.Asks) return default;
+        if (_inPlace && pass == 0) return new RowsAhead(_values, work.Offsets, Tile, (int)_rowBytes);
+        RowsAhead next = new(_inPlace || 2 * pass < passes ? _keys : _values, work.NextOffsets, work.NextRows, (int)_rowBytes);
+        return _inPlace ? next.Share(pass - 1, passes - 1) : next.Share(pass % (passes / 2), passes / 2);
     }
 
     [MethodImpl(KernelCode)]
-    private void AddValues(int q, int rows, ulong any, ulong all, int kvHead, ref AttentionWork work)
+    private void AddValues(int q, int rows, ulong any, ulong all, RowsAhead ahead, ref AttentionWork work)
     {
         // What every row of the block sees is added for all together, if it comes before what only some see: each row's order is ascending either way.
         bool together = all != 0 && (any == all || BitOperations.TrailingZeroCount(any & ~all) > BitOperations.Log2(all));
-        if (together) AddValues(q, rows, 0, all, kvHead, work.Keep, ref work);
+        if (together) AddValues(q, rows, 0, all, work.Keep, in ahead, ref work);
         if (any == all) return;
         for (int i = 0; i < rows; i++)
         {
             ulong mask = work.Masks[q + i];
             if (together) (mask, work.Keep[i]) = (mask & ~all, 1);
-            if (mask != 0) AddValues(q + i, 1, i, mask, kvHead, work.Keep + i, ref work);
+            if (mask != 0) AddValues(q + i, 1, i, mask, work.Keep + i, together || i > 0 ? default : ahead, ref work);
         }
     }
 
     [MethodImpl(KernelCode)]
-    private void AddValues(int q, int rows, int scoreRow, ulong mask, int kvHead, float* keep, ref AttentionWork work)
+    private void AddValues(int q, int rows, int scoreRow, ulong mask, float* keep, in RowsAhead ahead, ref AttentionWork work)
     {
         int count = BitOperations.PopCount(mask), first = BitOperations.TrailingZeroCount(mask);
         int* lanes = work.Identity + first;
@@ -409,7 +448,7 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
                 offsets[n] = work.Offsets[lanes[n]];
             }
         }
-        float* values = _inPlace ? (float*)(_values + kvHead * _headStride) : work.Values;
-        WeightedValues.Add(rows, _stride, work.Scores + scoreRow * Tile, Tile, lanes, values, offsets, count, work.Span.Values + (long)q * _stride, _stride, keep, q == 0 ? work.Ahead : 0);
+        byte* values = _inPlace ? _values : (byte*)work.Values;
+        WeightedValues.Add(rows, _stride, work.Scores + scoreRow * Tile, Tile, lanes, values, offsets, count, work.Span.Values + (long)q * _stride, _stride, keep, in ahead);
     }
 }

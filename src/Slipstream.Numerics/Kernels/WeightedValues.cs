@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics;
 namespace Slipstream.Numerics.Kernels;
 
 /// <summary>
-/// Adds weighted values to what query rows have so far: <c>c[r, j] = c[r, j] · keep[r] + Σ a[r, index[i]] · b[offset[i] + j]</c>, fused, in ascending i.
+/// Adds weighted values to what query rows have so far: <c>c[r, j] = c[r, j] · keep[r] + Σ a[r, index[i]] · b[i, j]</c>, fused, in ascending i.
 /// </summary>
 /// <remarks>Each element has that one chain of additions however many rows and columns are done together, so blocking cannot change a bit.</remarks>
 internal static unsafe class WeightedValues
@@ -21,63 +21,66 @@ internal static unsafe class WeightedValues
     /// <param name="aStride">Floats between rows of weights.</param>
     /// <param name="index">Which weight goes with each row of <paramref name="b"/>.</param>
     /// <param name="b">Where offsets count from.</param>
-    /// <param name="offset">Where each row of b begins, in floats.</param>
+    /// <param name="offset">Where each row of b begins, in bytes.</param>
     /// <param name="count">Rows of b.</param>
     /// <param name="c">Results; rows begin <paramref name="cStride"/> floats apart.</param>
     /// <param name="cStride">Floats between rows of results.</param>
     /// <param name="keep">One factor a row for what is there.</param>
-    /// <param name="ahead">How many bytes ahead of the values memory is asked for more; 0 where they are near.</param>
-    public static void Add(int rows, int width, float* a, nint aStride, int* index, float* b, long* offset, int count, float* c, nint cStride, float* keep, nint ahead)
+    /// <param name="ahead">Rows to ask for, one with each row of b.</param>
+    public static void Add(int rows, int width, float* a, nint aStride, int* index, byte* b, long* offset, int count, float* c, nint cStride, float* keep, in RowsAhead ahead)
     {
         int column = 0;
         if (Vector512.IsHardwareAccelerated)
         {
-            for (; column + 64 <= width; column += 64) Wide<Four>(rows, a, aStride, index, b + column, offset, count, c + column, cStride, keep, ahead);
+            RowsAhead asked = ahead; // The first columns ask, for whole rows.
+            for (; column + 64 <= width; column += 64, asked = default) Wide<Four>(rows, a, aStride, index, b + sizeof(float) * column, offset, count, c + column, cStride, keep, in asked);
             switch ((width - column) / 16)
             {
-                case 3: Wide<Three>(rows, a, aStride, index, b + column, offset, count, c + column, cStride, keep, ahead); break;
-                case 2: Wide<Two>(rows, a, aStride, index, b + column, offset, count, c + column, cStride, keep, ahead); break;
-                case 1: Wide<One>(rows, a, aStride, index, b + column, offset, count, c + column, cStride, keep, ahead); break;
+                case 3: Wide<Three>(rows, a, aStride, index, b + sizeof(float) * column, offset, count, c + column, cStride, keep, in asked); break;
+                case 2: Wide<Two>(rows, a, aStride, index, b + sizeof(float) * column, offset, count, c + column, cStride, keep, in asked); break;
+                case 1: Wide<One>(rows, a, aStride, index, b + sizeof(float) * column, offset, count, c + column, cStride, keep, in asked); break;
             }
+            for (int i = count; i < ahead.Count; i++) ahead.Ask(i);
             return;
         }
+        for (int i = 0; i < ahead.Count; i++) ahead.Ask(i);
         for (; column < width; column += 16)
             switch (rows)
             {
-                case 1: Narrow<One>(a, aStride, index, b + column, offset, count, c + column, cStride, keep); break;
-                case 2: Narrow<Two>(a, aStride, index, b + column, offset, count, c + column, cStride, keep); break;
-                case 3: Narrow<Three>(a, aStride, index, b + column, offset, count, c + column, cStride, keep); break;
-                default: Narrow<Four>(a, aStride, index, b + column, offset, count, c + column, cStride, keep); break;
+                case 1: Narrow<One>(a, aStride, index, b + sizeof(float) * column, offset, count, c + column, cStride, keep); break;
+                case 2: Narrow<Two>(a, aStride, index, b + sizeof(float) * column, offset, count, c + column, cStride, keep); break;
+                case 3: Narrow<Three>(a, aStride, index, b + sizeof(float) * column, offset, count, c + column, cStride, keep); break;
+                default: Narrow<Four>(a, aStride, index, b + sizeof(float) * column, offset, count, c + column, cStride, keep); break;
             }
     }
 
     /// <summary>The definition, one element at a time.</summary>
-    internal static void Reference(int rows, int width, float* a, nint aStride, int* index, float* b, long* offset, int count, float* c, nint cStride, float* keep)
+    internal static void Reference(int rows, int width, float* a, nint aStride, int* index, byte* b, long* offset, int count, float* c, nint cStride, float* keep)
     {
         for (int r = 0; r < rows; r++)
             for (int j = 0; j < width; j++)
             {
                 float sum = c[r * cStride + j] * keep[r];
-                for (int i = 0; i < count; i++) sum = MathF.FusedMultiplyAdd(a[r * aStride + index[i]], b[offset[i] + j], sum);
+                for (int i = 0; i < count; i++) sum = MathF.FusedMultiplyAdd(a[r * aStride + index[i]], ((float*)(b + offset[i]))[j], sum);
                 c[r * cStride + j] = sum;
             }
     }
 
-    private static void Wide<TVectors>(int rows, float* a, nint aStride, int* index, float* b, long* offset, int count, float* c, nint cStride, float* keep, nint ahead) where TVectors : ICount
+    private static void Wide<TVectors>(int rows, float* a, nint aStride, int* index, byte* b, long* offset, int count, float* c, nint cStride, float* keep, in RowsAhead ahead) where TVectors : ICount
     {
         switch (rows)
         {
-            case 1: Block<One, TVectors>(a, aStride, index, b, offset, count, c, cStride, keep, ahead); break;
-            case 2: Block<Two, TVectors>(a, aStride, index, b, offset, count, c, cStride, keep, ahead); break;
-            case 3: Block<Three, TVectors>(a, aStride, index, b, offset, count, c, cStride, keep, ahead); break;
-                default: Block<Four, TVectors>(a, aStride, index, b, offset, count, c, cStride, keep, ahead); break;
+            case 1: Block<One, TVectors>(a, aStride, index, b, offset, count, c, cStride, keep, in ahead); break;
+            case 2: Block<Two, TVectors>(a, aStride, index, b, offset, count, c, cStride, keep, in ahead); break;
+            case 3: Block<Three, TVectors>(a, aStride, index, b, offset, count, c, cStride, keep, in ahead); break;
+            default: Block<Four, TVectors>(a, aStride, index, b, offset, count, c, cStride, keep, in ahead); break;
         }
     }
 
     // SAFETY: (both kernels) a row of b has the block's columns at every offset, a row of a has every index, c has the block's rows and columns.
     // The counts are constants to the compiler, which drops the rows and columns that a shape has not: 16 sums, 4 values and a weight.
     [MethodImpl(KernelCode)]
-    private static void Block<TRows, TVectors>(float* a, nint aStride, int* index, float* b, long* offset, int count, float* c, nint cStride, float* keep, nint ahead)
+    private static void Block<TRows, TVectors>(float* a, nint aStride, int* index, byte* b, long* offset, int count, float* c, nint cStride, float* keep, in RowsAhead ahead)
         where TRows : ICount where TVectors : ICount
     {
         Vector512<float> s00 = default, s01 = default, s02 = default, s03 = default, s10 = default, s11 = default, s12 = default, s13 = default;
@@ -89,15 +92,9 @@ internal static unsafe class WeightedValues
         float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride;
         for (nint i = 0; i < count; i++)
         {
-            float* row = b + offset[i];
+            float* row = (float*)(b + offset[i]);
             nint at = index[i];
-            if (ahead != 0)
-            {
-                Lines.Ask(row, ahead);
-                if (TVectors.Count > 1) Lines.Ask(row + 16, ahead);
-                if (TVectors.Count > 2) Lines.Ask(row + 32, ahead);
-                if (TVectors.Count > 3) Lines.Ask(row + 48, ahead);
-            }
+            ahead.Ask(i);
             Vector512<float> b0 = Vector512.Load(row), b1 = default, b2 = default, b3 = default;
             if (TVectors.Count > 1) b1 = Vector512.Load(row + 16);
             if (TVectors.Count > 2) b2 = Vector512.Load(row + 32);
@@ -144,7 +141,7 @@ internal static unsafe class WeightedValues
 
     // Sixteen columns: two vectors of eight, for machines of 16 registers.
     [MethodImpl(KernelCode)]
-    private static void Narrow<TRows>(float* a, nint aStride, int* index, float* b, long* offset, int count, float* c, nint cStride, float* keep) where TRows : ICount
+    private static void Narrow<TRows>(float* a, nint aStride, int* index, byte* b, long* offset, int count, float* c, nint cStride, float* keep) where TRows : ICount
     {
         Vector256<float> s00 = default, s01 = default, s10 = default, s11 = default, s20 = default, s21 = default, s30 = default, s31 = default;
         Begin(c, keep[0], ref s00, ref s01);
@@ -154,7 +151,7 @@ internal static unsafe class WeightedValues
         float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride;
         for (nint i = 0; i < count; i++)
         {
-            float* row = b + offset[i];
+            float* row = (float*)(b + offset[i]);
             nint at = index[i];
             Vector256<float> b0 = Vector256.Load(row), b1 = Vector256.Load(row + 8);
             Step(Vector256.Create(a[at]), b0, b1, ref s00, ref s01);

@@ -1,7 +1,9 @@
 using Slipstream.Bench;
 using Slipstream.Numerics;
 using Slipstream.Numerics.Kernels;
+using Slipstream.Numerics.Kernels.Emitted;
 using Slipstream.Tests.Checkpoints;
+using Slipstream.Tests.Kernels.Emitted;
 
 namespace Slipstream.Tests.Bench;
 
@@ -37,6 +39,44 @@ public sealed class MeasuringTests
             Assert.True(kernel.OperationsPerRound > 0, kernel.Name);
             Assert.NotEqual(kernel.Run(3), kernel.Run(8));
         }
+    }
+
+    [Fact]
+    public void The_peak_of_emitted_byte_products_is_sound_and_counts_every_round()
+    {
+        foreach (bool windows in (ReadOnlySpan<bool>)[false, true])
+            Assert.InRange(MachineCode.Check(PeakKernels.DotBytes.Assemble(windows), windows).Count, 40, 120);
+        if (!EmittedKernels.IsAvailable || !EmissionSupport.HasVnni512) return;
+        // A lane of a round: 1·1 + 2·2 + 3·3 + 4·4, in each accumulator.
+        Assert.Equal(7L * PeakKernels.Products * 30, PeakKernels.Run(7));
+    }
+
+    [Fact]
+    public void A_clock_follows_the_stages_and_changes_no_result()
+    {
+        using TempFolder folder = new();
+        using SlipstreamContender contender = new(RandomModelTests.Make(folder, "tiny", "Q8_0"), 2, ActivationPrecision.Auto, 8);
+        Workload work = new(WorkKind.Verify, 4, 40);
+        contender.Begin([work]);
+        contender.Prepare(work);
+        Assert.Null(contender.Pool.Clock);
+        contender.Forward([11, 12, 13, 14], all: true);
+        float[] without = contender.Logits(3).ToArray();
+        contender.Drop();
+
+        StageClock clock = new();
+        contender.Pool.Clock = clock;
+        clock.Restart();
+        long start = System.Diagnostics.Stopwatch.GetTimestamp();
+        contender.Forward([11, 12, 13, 14], all: true);
+        clock.Enter(Stage.Other);
+        TimeSpan all = System.Diagnostics.Stopwatch.GetElapsedTime(start);
+        Assert.Equal(without, contender.Logits(3).ToArray());
+        foreach (Stage stage in (Stage[])[Stage.Prepare, Stage.Norm, Stage.Quantize, Stage.Products, Stage.Store, Stage.Attention, Stage.Gate, Stage.Residual, Stage.Head]) Assert.True(clock[stage] > TimeSpan.Zero, $"{stage}");
+        double sum = Enum.GetValues<Stage>().Sum(stage => clock[stage].TotalMilliseconds);
+        Assert.InRange(sum, 0.5 * all.TotalMilliseconds, 2 * all.TotalMilliseconds + 1);
+        clock.Restart();
+        Assert.All(Enum.GetValues<Stage>(), stage => Assert.Equal(TimeSpan.Zero, clock[stage]));
     }
 
     [Fact]

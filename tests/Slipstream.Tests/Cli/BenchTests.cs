@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Xml.Linq;
 using Slipstream.Bench;
 using Slipstream.Cli;
 using Slipstream.Cli.Options;
@@ -84,6 +85,40 @@ public sealed class BenchTests
         }
         Assert.True(results[7].GetProperty("bytes_read").GetInt64() > results[2].GetProperty("bytes_read").GetInt64());
         Assert.True(File.Exists(folder.File("tiny.Q4_K_M.gguf")));
+    }
+
+    [Fact]
+    public async Task A_profile_and_a_picture_come_on_demand()
+    {
+        using TempFolder folder = new();
+        string[] line = ["bench", "--shape", "tiny", "--cache-dir", folder.Path, "--prefill", "8", "--decode", "3", "--verify", "2", "--batch", "2", "--repeat", "1", "--profile"];
+        CliRun run = await CliRun.Of([.. line, "--json", "--roofline", folder.File("roof.svg")]);
+        Assert.Equal((0, ""), (run.Code, run.Error));
+        using JsonDocument json = JsonDocument.Parse(run.Out);
+        foreach (JsonElement result in json.RootElement.GetProperty("results").EnumerateArray())
+        {
+            JsonElement profile = result.GetProperty("profile_milliseconds");
+            Assert.Equal(["other", "prepare", "norm", "quantize", "products", "store", "attention", "gate", "residual", "head", "wait"], profile.EnumerateObject().Select(p => p.Name));
+            Assert.True(profile.GetProperty("products").GetDouble() > 0);
+        }
+        XDocument svg = XDocument.Load(folder.File("roof.svg"));
+        Assert.Equal(4, svg.Descendants(XName.Get("circle", "http://www.w3.org/2000/svg")).Count());
+        Assert.False(File.Exists(folder.File("roof.svg.tmp")));
+
+        run = await CliRun.Of(line);
+        Assert.Contains("\n| milliseconds of the calling thread | other | prepare |", run.Out, StringComparison.Ordinal);
+        (await CliRun.Of([.. line, "--roofline", folder.File("absent/roof.svg")])).Failed(1, $"The folder of '{folder.File("absent/roof.svg")}' does not exist; name a file in one that does.");
+    }
+
+    [Fact]
+    public void The_picture_holds_every_workload_and_the_ceilings()
+    {
+        BenchReport report = Report() with { Model = "<m>", Results = [.. Report().Results.Select(r => r with { Operations = 1e9 })] };
+        XDocument svg = XDocument.Parse(RooflineSvg.Draw(report));
+        string text = string.Join('\n', svg.Descendants(XName.Get("text", "http://www.w3.org/2000/svg")).Select(t => t.Value));
+        Assert.Equal(3, svg.Descendants(XName.Get("circle", "http://www.w3.org/2000/svg")).Count());
+        foreach (string part in (string[])["<m>, Q8_0, 2 threads", "memory, 70.0 GB/s", "8-bit integers, 1000 GOP/s", "32-bit floats, 200 GFLOP/s", "1  prefill 6 at 0: 75 %"]) Assert.Contains(part, text, StringComparison.Ordinal);
+        Assert.DoesNotContain("NaN", svg.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]

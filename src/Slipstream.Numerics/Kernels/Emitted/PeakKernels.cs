@@ -1,0 +1,53 @@
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Slipstream.Numerics.Kernels.Emitted;
+
+/// <summary>What a peak kernel is called with.</summary>
+internal unsafe struct PeakCall
+{
+    /// <summary>Rounds, at least 1.</summary>
+    public nint Rounds;
+
+    /// <summary>A vector of the second factor's bytes, and room for a vector of sums.</summary>
+    public byte* Factors, Sums;
+}
+
+/// <summary>The peak of products of bytes by 512-bit <c>vpdpbusd</c>, which is what packed products are made of.</summary>
+internal static unsafe class PeakKernels
+{
+    /// <summary>Products of 64 bytes in a round.</summary>
+    public const int Products = 12;
+
+    /// <summary>The kernel.</summary>
+    public static EmittedKernel<PeakCall> DotBytes { get; } = new("peak of vpdpbusd", Emit);
+
+    /// <summary>Runs rounds on this thread; the result depends on all of them.</summary>
+    public static long Run(int rounds)
+    {
+        // SAFETY: the kernel reads one vector and writes one.
+        byte* factors = stackalloc byte[64], sums = stackalloc byte[64];
+        for (int i = 0; i < 64; i++) factors[i] = (byte)(1 + i);
+        PeakCall call = new() { Rounds = Math.Max(1, rounds), Factors = factors, Sums = sums };
+        DotBytes.Entry(&call);
+        return ((int*)sums)[0];
+    }
+
+    private static void Emit(Assembler c)
+    {
+        AssemblerRegisterZMM Sum(int i) => new(Register.ZMM0 + i);
+        Label rounds = c.CreateLabel();
+        c.mov(rax, __qword_ptr[rcx]);
+        c.mov(rdx, __qword_ptr[rcx + 8]);
+        c.vmovdqu64(zmm30, __zmmword_ptr[rdx]);
+        c.vmovdqu64(zmm31, zmm30);
+        for (int i = 0; i < Products; i++) c.vpxord(Sum(i), Sum(i), Sum(i));
+        c.Label(ref rounds);
+        for (int i = 0; i < Products; i++) c.vpdpbusd(Sum(i), zmm30, zmm31);
+        c.dec(rax);
+        c.jnz(rounds);
+        for (int i = 1; i < Products; i++) c.vpaddd(zmm0, zmm0, Sum(i));
+        c.mov(rdx, __qword_ptr[rcx + 16]);
+        c.vmovdqu64(__zmmword_ptr[rdx], zmm0);
+    }
+}
