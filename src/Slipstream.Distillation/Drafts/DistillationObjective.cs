@@ -37,7 +37,7 @@ internal sealed class DistillationObjective : ITrainingObjective
     {
         using TeacherTargets? teacher = Teacher(batch);
         Tensor targets = batch.Targets.reshape(-1), hidden = model.Hidden(batch.Inputs).reshape(-1, model.Shape.Hidden);
-        Tensor counted = targets.ne(Scalars.Of(TrainingBatch.Ignored)).sum().clamp_min(Scalars.Of(1L));
+        long counted = Math.Max(1, targets.ne(TrainingBatch.Ignored).sum().item<long>());
         int rows = (int)hidden.shape[0], part = Math.Max(1, _partElements / model.Shape.Vocabulary);
         if (part >= rows) return _loss.Sum(model.Head(hidden), teacher, targets) / counted;
         double total = 0;
@@ -60,7 +60,7 @@ internal sealed class DistillationObjective : ITrainingObjective
         if (!learns) return tensor((float)total);
         // Its gradient is the one found above, its value the loss.
         Tensor carrier = (hidden * gradient).sum();
-        return carrier - carrier.detach() + tensor((float)total);
+        return carrier - carrier.detach() + total;
     }
 
     private TeacherTargets? Teacher(TrainingBatch batch)

@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Globalization;
-using Slipstream.Distillation.Torch;
 using Slipstream.Distillation.Training;
 using static TorchSharp.torch;
 using Functional = TorchSharp.torch.nn.functional;
@@ -51,7 +50,7 @@ internal sealed class DistillationLoss
     }
 
     /// <summary>The mean over the counted rows: see <see cref="Sum"/>.</summary>
-    public Tensor Mean(Tensor student, TeacherTargets? teacher, Tensor targets) => Sum(student, teacher, targets) / targets.ne(Scalars.Of(TrainingBatch.Ignored)).sum().clamp_min(Scalars.Of(1L));
+    public Tensor Mean(Tensor student, TeacherTargets? teacher, Tensor targets) => Sum(student, teacher, targets) / targets.ne(TrainingBatch.Ignored).sum().clamp_min(1);
 
     /// <summary>The sum over the counted rows.</summary>
     /// <param name="student">The student's logits, float32 <c>[rows, vocabulary]</c>.</param>
@@ -61,7 +60,7 @@ internal sealed class DistillationLoss
     public Tensor Sum(Tensor student, TeacherTargets? teacher, Tensor targets)
     {
         Tensor? total = null;
-        Tensor ignored = targets.eq(Scalars.Of(TrainingBatch.Ignored));
+        Tensor ignored = targets.eq(TrainingBatch.Ignored);
         if (NeedsTeacher) ArgumentNullException.ThrowIfNull(teacher);
         (Tensor logP, Tensor logQ)? outcomes = NeedsTeacher ? Divergences.Outcomes(student, teacher!, Temperature) : null;
         foreach ((Divergence? divergence, double weight) in Parts)
@@ -70,13 +69,13 @@ internal sealed class DistillationLoss
             if (divergence is { } kind)
             {
                 double scale = kind == Divergence.TotalVariation ? 1 : Temperature * Temperature;
-                sum = Divergences.Between(kind, outcomes!.Value.logP, outcomes.Value.logQ).masked_fill(ignored, Scalars.Of(0L)).sum() * Scalars.Of(scale);
+                sum = Divergences.Between(kind, outcomes!.Value.logP, outcomes.Value.logQ).masked_fill(ignored, 0).sum() * scale;
             }
             else
             {
                 sum = Functional.cross_entropy(student, targets, ignore_index: TrainingBatch.Ignored, reduction: TorchSharp.torch.nn.Reduction.Sum);
             }
-            sum *= Scalars.Of(weight);
+            sum *= weight;
             total = total is null ? sum : total + sum;
         }
         return total!;

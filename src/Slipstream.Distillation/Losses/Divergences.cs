@@ -1,5 +1,3 @@
-using Slipstream.Distillation.Torch;
-using TorchSharp;
 using static TorchSharp.torch;
 using Functional = TorchSharp.torch.nn.functional;
 
@@ -40,7 +38,7 @@ internal static class Divergences
     /// <param name="beta">The weight of p in the middle of <see cref="Divergence.JensenShannon"/>.</param>
     /// <returns>float32 <c>[rows]</c>.</returns>
     public static Tensor Full(Divergence divergence, Tensor student, Tensor teacher, double temperature = 1, double beta = 0.5)
-        => Between(divergence, Functional.log_softmax(teacher / Scalars.Of(temperature), -1), Functional.log_softmax(student / Scalars.Of(temperature), -1), beta);
+        => Between(divergence, Functional.log_softmax(teacher / temperature, -1), Functional.log_softmax(student / temperature, -1), beta);
 
     /// <summary>Against the teacher's best tokens and the bucket of the others.</summary>
     /// <param name="divergence">Which.</param>
@@ -58,10 +56,10 @@ internal static class Divergences
     /// <summary>The logarithms of both distributions over the teacher's best tokens and the bucket, <c>[rows, k + 1]</c>: the one part of a divergence that goes over the whole vocabulary.</summary>
     public static (Tensor Teacher, Tensor Student) Outcomes(Tensor student, TeacherTargets teacher, double temperature)
     {
-        Tensor scaled = temperature == 1 ? student : student / Scalars.Of(temperature);
+        Tensor scaled = temperature == 1 ? student : student / temperature;
         Tensor best = scaled.gather(-1, teacher.Tokens) - scaled.logsumexp(-1, keepdim: true);
-        Tensor rest = (Scalars.Of(1L) - best.exp().sum(-1, keepdim: true)).clamp_min(Scalars.Of(Floor)).log();
-        Tensor teacherRest = teacher.Rest.unsqueeze(-1).clamp_min(Scalars.Of(Floor)).log();
+        Tensor rest = (1 - best.exp().sum(-1, keepdim: true)).clamp_min(Floor).log();
+        Tensor teacherRest = teacher.Rest.unsqueeze(-1).clamp_min(Floor).log();
         return (cat([teacher.LogProbabilities, teacherRest], -1), cat([best, rest], -1));
     }
 
@@ -70,15 +68,14 @@ internal static class Divergences
     {
         Divergence.ForwardKl => (logP.exp() * (logP - logQ)).sum(-1),
         Divergence.ReverseKl => (logQ.exp() * (logQ - logP)).sum(-1),
-        Divergence.TotalVariation => (logP.exp() - logQ.exp()).abs().sum(-1) * Scalars.Of(0.5),
+        Divergence.TotalVariation => (logP.exp() - logQ.exp()).abs().sum(-1) * 0.5,
         Divergence.JensenShannon => JensenShannon(logP, logQ, beta),
         _ => throw new ArgumentOutOfRangeException(nameof(divergence)),
     };
 
     private static Tensor JensenShannon(Tensor logP, Tensor logQ, double beta)
     {
-        Scalar first = Scalars.Of(beta), second = Scalars.Of(1 - beta);
-        Tensor p = logP.exp(), q = logQ.exp(), middle = (p * first + q * second).log();
-        return (p * first * (logP - middle) + q * second * (logQ - middle)).sum(-1);
+        Tensor p = logP.exp(), q = logQ.exp(), middle = (beta * p + (1 - beta) * q).log();
+        return (beta * p * (logP - middle) + (1 - beta) * q * (logQ - middle)).sum(-1);
     }
 }

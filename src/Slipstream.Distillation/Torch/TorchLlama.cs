@@ -146,7 +146,7 @@ internal sealed class TorchLlama : nn.Module<Tensor, Tensor>
         Tensor turned = Rotate(qkv.narrow(2, 0, heads + kv), cos, sin).transpose(1, 2);
         Tensor query = turned.narrow(1, 0, heads), key = turned.narrow(1, heads, kv), value = qkv.narrow(2, heads + kv, kv).transpose(1, 2);
         // The query heads of one key-value head are rows of one matrix: nothing is repeated.
-        Tensor scores = matmul(query.reshape(batch, kv, heads / kv * length, size), key.transpose(2, 3)).view(batch, heads, length, length) * Scalars.Of(1 / Math.Sqrt(size));
+        Tensor scores = matmul(query.reshape(batch, kv, heads / kv * length, size), key.transpose(2, 3)).view(batch, heads, length, length) * (1 / Math.Sqrt(size));
         Tensor shares = nn.functional.softmax(scores + Mask(length, scores.dtype), -1);
         Tensor attended = matmul(shares.view(batch, kv, heads / kv * length, length), value).view(batch, heads, length, size);
         return Linear(attended.transpose(1, 2).reshape(batch, length, heads * size), layer.Output);
@@ -171,7 +171,7 @@ internal sealed class TorchLlama : nn.Module<Tensor, Tensor>
         return cat([first * cos - second * sin, second * cos + first * sin], -1).to(x.dtype);
     }
 
-    private Tensor Norm(Tensor x, Tensor weight) => x * (x.square().mean([-1], keepdim: true) + Scalars.Of(Shape.NormEpsilon)).rsqrt() * weight;
+    private Tensor Norm(Tensor x, Tensor weight) => x * (x.square().mean([-1], keepdim: true) + Shape.NormEpsilon).rsqrt() * weight;
 
     private Tensor Linear(Tensor x, Tensor weight) =>
         Bfloat16 ? nn.functional.linear(x.to(ScalarType.BFloat16), weight.to(ScalarType.BFloat16)) : nn.functional.linear(x, weight);
@@ -199,7 +199,7 @@ internal sealed class TorchLlama : nn.Module<Tensor, Tensor>
         double deviation = 0.02, residual = deviation / Math.Sqrt(2.0 * Shape.Layers);
         foreach ((string name, Parameter parameter) in named_parameters())
         {
-            if (parameter.dim() == 1) parameter.fill_(Scalars.Of(1L));
+            if (parameter.dim() == 1) parameter.fill_(1);
             else parameter.normal_(0, name.EndsWith("_output", StringComparison.Ordinal) || name.EndsWith("_down", StringComparison.Ordinal) ? residual : deviation, generator);
         }
     }

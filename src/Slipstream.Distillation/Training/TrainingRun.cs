@@ -61,6 +61,7 @@ internal sealed class TrainingRun
         {
             using (batch.Inputs)
             using (batch.Targets)
+            using (NoCollection.Begin())
             using (DisposeScope scope = NewDisposeScope())
             {
                 long count = batch.Inputs.numel();
@@ -145,6 +146,7 @@ internal sealed class TrainingRun
             double loss = 0;
             for (int micro = 0; micro < options.Accumulation; micro++)
             {
+                using NoCollection still = NoCollection.Begin();
                 using DisposeScope scope = NewDisposeScope();
                 TrainingBatch batch = data.Batch(order, (long)Step * options.Accumulation + micro, options.Batch);
                 Tensor value = objective.Loss(model, batch);
