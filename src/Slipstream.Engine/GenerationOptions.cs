@@ -52,8 +52,14 @@ public sealed record GenerationOptions
     /// <summary>How many of the best tokens to report with their log-probabilities; null for none, 0 for the chosen token alone.</summary>
     public int? TopLogprobs { get; init; }
 
-    /// <summary>Tokens drafted at once, at first (Hugging Face's <c>num_assistant_tokens</c>); 0 turns drafting off for this request.</summary>
-    public int AssistantTokens { get; init; } = 5;
+    /// <summary>
+    /// Tokens drafted at once, at first (Hugging Face's <c>num_assistant_tokens</c>); 0 turns drafting off for this request. Null takes the draft model's own number
+    /// where it has one, and keeps to it, else <see cref="DefaultAssistantTokens"/>.
+    /// </summary>
+    public int? AssistantTokens { get; init; }
+
+    /// <summary>Tokens drafted at once, at first, where nothing names another number.</summary>
+    public const int DefaultAssistantTokens = 5;
 
     /// <summary>How that number changes (Hugging Face's <c>num_assistant_tokens_schedule</c>).</summary>
     public AssistantTokensSchedule AssistantTokensSchedule { get; init; } = AssistantTokensSchedule.Heuristic;

@@ -80,7 +80,7 @@ public sealed partial class LanguageModel : IDisposable
     {
         options ??= new ModelOptions();
         string path = DefaultModel.TargetPath;
-        return Load(path, draft && options.Drafter is null ? options with { Drafter = new DrafterOptions.DraftModel(DefaultModel.DraftPath) } : options);
+        return Load(path, draft && options.Drafter is null ? options with { Drafter = DefaultModel.Draft } : options);
     }
 
     /// <summary>The model's shape.</summary>
@@ -231,8 +231,9 @@ public sealed partial class LanguageModel : IDisposable
 
     private DraftSchedule ChooseSchedule(GenerationOptions options)
     {
-        int length = _drafter is null ? 0 : Math.Min(options.AssistantTokens, _options.MaxAssistantTokens);
-        return options.AssistantTokensSchedule == AssistantTokensSchedule.Heuristic && length > 0
+        int? own = options.AssistantTokens is null && _options.Drafter is DrafterOptions.DraftModel draft ? draft.AssistantTokens : null;
+        int length = _drafter is null ? 0 : Math.Min(own ?? options.AssistantTokens ?? GenerationOptions.DefaultAssistantTokens, _options.MaxAssistantTokens);
+        return own is null && options.AssistantTokensSchedule == AssistantTokensSchedule.Heuristic && length > 0
             ? DraftSchedule.Heuristic(length, _options.MaxAssistantTokens)
             : DraftSchedule.Constant(length);
     }

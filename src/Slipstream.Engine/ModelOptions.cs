@@ -92,7 +92,8 @@ public abstract record DrafterOptions
 
     /// <summary>A smaller model of the same vocabulary.</summary>
     /// <param name="Path">Its folder or file.</param>
-    public sealed record DraftModel(string Path) : DrafterOptions;
+    /// <param name="AssistantTokens">Tokens it drafts at once for requests that name no number of their own; null for the general default.</param>
+    public sealed record DraftModel(string Path, int? AssistantTokens = null) : DrafterOptions;
 
     /// <summary>A drafter of one's own.</summary>
     /// <param name="Create">Makes it for a target's shape; the model disposes of it.</param>

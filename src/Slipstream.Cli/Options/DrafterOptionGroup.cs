@@ -28,7 +28,7 @@ internal sealed class DrafterOptionGroup
     /// <exception cref="UsageException">Two were asked for.</exception>
     public DrafterOptions? Read(ParseResult result, bool isDefaultModel)
     {
-        if (isDefaultModel && !_drafter.IsGiven(result) && !_draft.IsGiven(result) && !_ngram.IsGiven(result)) return new DrafterOptions.DraftModel(DefaultModel.DraftPath);
+        if (isDefaultModel && !_drafter.IsGiven(result) && !_draft.IsGiven(result) && !_ngram.IsGiven(result)) return DefaultModel.Draft;
         Kind kind = _drafter.Get(result, Kind.None);
         bool hasNgram = _ngram.TryGet(result, out int ngram);
         if (_draft.TryGet(result, out string path))

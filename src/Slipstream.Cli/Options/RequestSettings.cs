@@ -31,7 +31,7 @@ internal sealed class RequestSettings
     }
 
     /// <summary>Tokens drafted at once.</summary>
-    public int DraftLength => Over(new SamplingOptions()).AssistantTokens;
+    public int DraftLength => Over(new SamplingOptions()).AssistantTokens ?? GenerationOptions.DefaultAssistantTokens;
 
     /// <summary>Writes what was given, in the table's order.</summary>
     public void Write(Utf8JsonWriter writer)
