@@ -33,7 +33,6 @@ public sealed class BenchTests
             Assert.Throws<UsageException>(() => new CountsValue(1, 512).Parse("--verify", [text])).Message);
 
     [Theory]
-    [InlineData("bench", "Nothing to measure was named; give --model with a file, or --shape with the shape of a model, such as --shape tinyllama-1.1b.")]
     [InlineData("bench --model m --shape tiny", "--model and --shape cannot be used together; give one of them.")]
     [InlineData("bench --model m --format Q8_0", "--format needs --shape; a model has its own.")]
     [InlineData("bench --model m --kv-heads 1", "--kv-heads needs --shape; a model has its own.")]

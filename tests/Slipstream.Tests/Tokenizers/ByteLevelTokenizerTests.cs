@@ -20,7 +20,8 @@ public sealed class ByteLevelTokenizerTests
     [Fact]
     public void Any_text_comes_back()
     {
-        Gen.String.Sample(text =>
+        // A special token written in the text is that token, and leaves no text.
+        Gen.String.Where(text => !text.Contains("<e>", StringComparison.Ordinal) && !text.Contains("<s>", StringComparison.Ordinal)).Sample(text =>
         {
             string expected = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text));
             TokenizedText encoded = Tiny.Encode(text);
