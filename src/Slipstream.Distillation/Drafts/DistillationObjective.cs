@@ -19,8 +19,8 @@ internal sealed class DistillationObjective : ITrainingObjective
 
     /// <param name="loss">What is minimised.</param>
     /// <param name="teacher">What the target said; null where the loss needs none.</param>
-    /// <param name="partElements">Logits computed at once.</param>
-    public DistillationObjective(DistillationLoss loss, TeacherCache? teacher, int partElements = 1 << 26)
+    /// <param name="partElements">Logits computed at once: 32 MiB, for larger ones are given back to the system and faulted in anew by each operation.</param>
+    public DistillationObjective(DistillationLoss loss, TeacherCache? teacher, int partElements = 1 << 23)
     {
         if (loss.NeedsTeacher) ArgumentNullException.ThrowIfNull(teacher);
         (_loss, _teacher, _partElements) = (loss, teacher, partElements);
