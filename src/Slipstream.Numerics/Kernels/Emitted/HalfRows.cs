@@ -34,6 +34,7 @@ internal static unsafe class HalfRows
     /// <summary>The kernel.</summary>
     public static EmittedKernel<HalfRowsCall> Kernel { get; } = new("rows of halves", Emit);
 
+    // SAFETY: callers pass rows that lie in the cache and room for every place, and check the processor first.
     private static void Emit(Assembler c)
     {
         AssemblerMemoryOperand Argument(int index) => __qword_ptr[rcx + 8 * index]; // Every field of the call has 8 bytes.
