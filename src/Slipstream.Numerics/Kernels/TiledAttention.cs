@@ -241,6 +241,7 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     private int FirstTile(in AttentionItem item, int span) => Math.Max(span * AttentionPlan.SpanPositions, WindowStart(item.Least)) / Tile;
 
     /// <summary>Finds the rows of the tile that comes next, to ask for them. A row left out or too many costs time, no more.</summary>
+    [MethodImpl(KernelCode)]
     private void FindNext(in AttentionItem item, int begin, int kvHead, ref AttentionWork work)
     {
         ref readonly AttentionSequence s = ref _plan.Sequence(item.Sequence);
@@ -409,6 +410,7 @@ internal readonly unsafe ref struct TiledAttention : IRangeJob
     }
 
     /// <summary>What to ask for in each pass over a tile: the next tile's keys and values; or, where a tile is used in place, first its own values and then the next tile's keys.</summary>
+    [MethodImpl(KernelCode)]
     private RowsAhead Ahead(int pass, int passes, in AttentionWork work)
     {
         if (!work.Asks) return default;
