@@ -76,12 +76,10 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
             return;
         }
         contender.Prepare(work);
-        if (work.Kind != WorkKind.Prefill)
-        {
-            // One step that does not count: threads that slept are awake again, and caches hold what the steps before leave there.
-            contender.Forward(_tokens.AsSpan(0, work.Sequences), true);
-            contender.Drop();
-        }
+        // One pass that does not count: threads that slept are awake again, and caches hold what the passes before leave there.
+        bool prefill = work.Kind == WorkKind.Prefill;
+        contender.Forward(prefill ? Tokens(work, 0) : _tokens.AsSpan(0, work.Sequences), !prefill);
+        contender.Drop();
         long before = contender == ours ? ours.BytesRead : 0;
         (double milliseconds, int passes) = work.Steps > 1 ? TimeSteps(contender, work) : TimePasses(contender, work);
         if (contender == ours) _bytes[work] = (ours.BytesRead - before) / passes;
