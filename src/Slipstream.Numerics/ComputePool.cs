@@ -25,7 +25,7 @@ public sealed unsafe class ComputePool : IDisposable
     private readonly Lock _callers = new();
     private delegate*<void*, int, int, int, void> _body;
     private void* _job;
-    private int _count, _share;
+    private int _count, _grain;
     private long _next, _state;
     private volatile bool _stopping;
     private Exception? _failure;
@@ -122,8 +122,7 @@ public sealed unsafe class ComputePool : IDisposable
         _job = Unsafe.AsPointer(ref job);
         _body = &Run<TJob>;
         _count = count;
-        // A range is a few times smaller than a fair share, so that a thread the system took away costs little.
-        _share = (int)Math.Max(1, count / (Threads * 4L * grain)) * grain;
+        _grain = grain;
         _failure = null;
         _next = 0;
         long opened = ((_state & Generation) + NextJob) | Open;
@@ -147,11 +146,19 @@ public sealed unsafe class ComputePool : IDisposable
     {
         try
         {
-            while (true)
+            long from = Volatile.Read(ref _next);
+            while (from < _count)
             {
-                long from = Interlocked.Add(ref _next, _share) - _share;
-                if (from >= _count) return;
-                _body(_job, (int)from, (int)Math.Min(_count, from + _share), worker);
+                // Half of a fair share of what is left: long ranges first, short ones at the end, so that no thread waits long for another, nor for one that the system took away.
+                long share = Math.Max(1, (_count - from) / (Threads * 2L * _grain)) * _grain, to = Math.Min(_count, from + share);
+                long found = Interlocked.CompareExchange(ref _next, to, from);
+                if (found != from)
+                {
+                    from = found;
+                    continue;
+                }
+                _body(_job, (int)from, (int)to, worker);
+                from = Volatile.Read(ref _next);
             }
         }
         catch (Exception e)

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Slipstream.Distillation.Training;
 using Spectre.Console;
+using static Slipstream.Trainer.Texts;
 
 namespace Slipstream.Trainer;
 
@@ -65,6 +66,4 @@ internal sealed class ConsoleProgress(TextWriter error, bool terminal, double by
     public void Line(string text) => error.WriteLine(terminal && _last > 0 ? $"\r{text}\u001b[K" : text);
 
     private static string Time(double seconds) => TimeSpan.FromSeconds(Math.Ceiling(seconds)).ToString(seconds < 3600 ? @"m\:ss" : @"h\:mm\:ss", CultureInfo.InvariantCulture);
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

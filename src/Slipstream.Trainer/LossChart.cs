@@ -1,6 +1,6 @@
-using System.Globalization;
 using System.Text;
 using Slipstream.Distillation.Training;
+using static Slipstream.Trainer.Texts;
 
 namespace Slipstream.Trainer;
 
@@ -73,6 +73,4 @@ internal static class LossChart
     }
 
     private static string Escape(string text) => text.Replace("&", "&amp;", StringComparison.Ordinal).Replace("<", "&lt;", StringComparison.Ordinal);
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

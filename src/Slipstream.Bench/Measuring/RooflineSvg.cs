@@ -1,13 +1,23 @@
 using System.Globalization;
 using System.Net;
 using System.Text;
+using Slipstream.Models;
 
 namespace Slipstream.Bench;
 
 /// <summary>The roofline of a run (Williams et al. 2009): operations a second over operations a byte, each workload a point under the machine's measured ceilings.</summary>
+/// <remarks>Written by hand: chart libraries bring native parts of many megabytes, for each system, into a tool of four.</remarks>
 internal static class RooflineSvg
 {
     private const double Width = 960, Height = 600, Left = 80, Right = 250, Top = 60, Bottom = 60;
+
+    /// <summary>Draws it into a file.</summary>
+    /// <exception cref="SlipstreamException">The file cannot be written.</exception>
+    public static void Write(string path, BenchReport report)
+    {
+        byte[] svg = Encoding.UTF8.GetBytes(Draw(report));
+        WholeFile.Write(path, svg.Length, stream => stream.Write(svg));
+    }
 
     /// <summary>Draws it.</summary>
     /// <param name="report">The run.</param>

@@ -59,7 +59,7 @@ internal sealed class BenchCommand
         if (picture is not null && !Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(picture)))) throw new SlipstreamException($"The folder of '{picture}' does not exist; name a file in one that does.");
         BenchReport report = await BenchProgress.ShowAsync(_console, progress =>
             Task.Run(() => BenchSession.Run(options, progress, cancellationToken), CancellationToken.None)).ConfigureAwait(false);
-        if (picture is not null) WritePicture(picture, RooflineSvg.Draw(report));
+        if (picture is not null) RooflineSvg.Write(picture, report);
         if (_json.IsGiven(result)) _console.Out.WriteLine(Json.Object(writer => BenchReportJson.Write(writer, report)));
         else BenchReportTable.Print(_console, report);
         return ExitCodes.Success;
@@ -94,20 +94,6 @@ internal sealed class BenchCommand
             PeerFormat = peerFormat,
             PeerPaths = _peerPaths.Get(result, []),
         };
-    }
-
-    private static void WritePicture(string path, string svg)
-    {
-        string temporary = path + ".tmp";
-        try
-        {
-            File.WriteAllText(temporary, svg);
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new SlipstreamException($"'{path}' cannot be written: {e.Message.TrimEnd('.')}; name a file in a folder that exists and may be written to.", e);
-        }
     }
 
     private static int? Optional(CommandOption<int> option, ParseResult result) => option.TryGet(result, out int value) ? value : null;

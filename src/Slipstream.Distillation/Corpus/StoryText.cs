@@ -1,4 +1,5 @@
 using System.Text;
+using Slipstream.Distillation.Tokenizers;
 
 namespace Slipstream.Distillation.Corpus;
 
@@ -15,7 +16,7 @@ internal sealed record StoryTextReport(int Documents, int Short, int Repetitive,
 internal sealed class StoryText
 {
     /// <summary>What stands between documents.</summary>
-    public const string Separator = "<|endoftext|>";
+    public const string Separator = TrainedTokenizer.EndOfText;
 
     /// <summary>The least share of distinct 3-grams of words: below it, a text goes round in circles.</summary>
     private const double LeastDistinct = 0.85;

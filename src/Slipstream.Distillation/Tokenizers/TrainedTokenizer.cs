@@ -1,5 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Slipstream.Distillation.Training;
 using Slipstream.Models;
 
 namespace Slipstream.Distillation.Tokenizers;
@@ -44,24 +45,11 @@ internal sealed record TrainedTokenizer(IReadOnlyList<string> Tokens, IReadOnlyL
         }
     }
 
-    private static void WriteFile(string path, Action<Utf8JsonWriter> write)
+    private static void WriteFile(string path, Action<Utf8JsonWriter> write) => DurableFile.Write(path, 0, stream =>
     {
-        string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
-        try
-        {
-            using (FileStream stream = new(temporary, FileMode.CreateNew))
-            {
-                using (Utf8JsonWriter json = new(stream, Options))
-                    write(json);
-                stream.WriteByte((byte)'\n');
-            }
-            File.Move(temporary, path, overwrite: true);
-        }
-        finally
-        {
-            File.Delete(temporary);
-        }
-    }
+        using (Utf8JsonWriter json = new(stream, Options)) write(json);
+        stream.WriteByte((byte)'\n');
+    });
 
     private void WriteTokenizer(Utf8JsonWriter json)
     {

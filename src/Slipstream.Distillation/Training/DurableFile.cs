@@ -1,3 +1,5 @@
+using Slipstream.Models;
+
 namespace Slipstream.Distillation.Training;
 
 /// <summary>Files whose bytes are on the disk before they get their name.</summary>
@@ -11,30 +13,13 @@ internal static class DurableFile
     public static void WriteAllText(string path, string text) => WriteAllBytes(path, System.Text.Encoding.UTF8.GetBytes(text));
 
     /// <inheritdoc cref="WriteAllText"/>
-    public static void WriteAllBytes(string path, ReadOnlySpan<byte> content)
-    {
-        string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
-        try
-        {
-            using (Stream stream = Create(temporary, content.Length)) stream.Write(content);
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new SlipstreamException($"'{path}' cannot be written: {e.Message.Replace(Path.GetFullPath(temporary), path, StringComparison.Ordinal).TrimEnd('.')}; free space, or choose another folder.", e);
-        }
-        finally
-        {
-            try
-            {
-                File.Delete(temporary);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                // The failure that brought us here says more than this one.
-            }
-        }
-    }
+    public static void WriteAllBytes(string path, ReadOnlyMemory<byte> content) => Write(path, content.Length, stream => stream.Write(content.Span));
+
+    /// <inheritdoc cref="WriteAllText"/>
+    /// <param name="path">The file.</param>
+    /// <param name="length">Bytes to reserve, 0 where they are not known.</param>
+    /// <param name="write">Writes the content, in parts that are not small.</param>
+    public static void Write(string path, long length, Action<Stream> write) => WholeFile.Write(path, length, write, Create);
 
     private sealed class Durable(string path, long length)
         : FileStream(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, PreallocationSize = length, BufferSize = 0 })

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using System.Text;
+using Slipstream.Distillation.Tokenizers;
 using Slipstream.Models;
 
 namespace Slipstream.Distillation.Training;
@@ -14,7 +15,7 @@ namespace Slipstream.Distillation.Training;
 internal sealed class TextTokens
 {
     /// <summary>What separates documents in a text file.</summary>
-    public const string Separator = "<|endoftext|>";
+    public const string Separator = TrainedTokenizer.EndOfText;
 
     private const int PartLength = 4096, BlockLength = 1 << 20, FewDocuments = 20;
     private const ulong Magic = 0x316B6F74_70696C73;

@@ -105,41 +105,17 @@ public sealed class GgufWriter
     /// and may even be a file that is being read.
     /// </summary>
     /// <exception cref="SlipstreamException">The file cannot be written, for instance because the disk is full; nothing is left behind.</exception>
-    public void Write(string path) => Write(path, static (file, length) => new FileStream(file, new FileStreamOptions
-    {
-        Mode = FileMode.CreateNew,
-        Access = FileAccess.Write,
-        // Reserving the space makes a disk that is too small known before the work, not after it.
-        PreallocationSize = length,
-        BufferSize = 0,
-    }));
+    public void Write(string path) => Write(path, create: null);
 
-    internal void Write(string path, Func<string, long, Stream> create)
+    internal void Write(string path, Func<string, long, Stream>? create)
     {
-        ArgumentException.ThrowIfNullOrEmpty(path);
         byte[] header = Header();
-        string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
-        try
+        WholeFile.Write(path, header.LongLength + _dataBytes, stream =>
         {
-            using (Stream stream = create(temporary, header.LongLength + _dataBytes))
-            {
-                stream.Write(header);
-                byte[] chunk = new byte[ChunkBytes];
-                foreach (Tensor tensor in _tensors) WriteData(stream, tensor, ref chunk);
-            }
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The temporary name would only puzzle the reader.
-            string reason = e.Message.Replace(Path.GetFullPath(temporary), path, StringComparison.Ordinal).Replace(temporary, path, StringComparison.Ordinal).TrimEnd('.');
-            throw new SlipstreamException($"'{path}' cannot be written: {reason}; free space, or choose another folder.", e);
-        }
-        finally
-        {
-            // After success the name is gone already; after a failure of any kind, the caller's included, half a file must not stay.
-            Remove(temporary);
-        }
+            stream.Write(header);
+            byte[] chunk = new byte[ChunkBytes];
+            foreach (Tensor tensor in _tensors) WriteData(stream, tensor, ref chunk);
+        }, create);
     }
 
     private void WriteData(Stream stream, Tensor tensor, ref byte[] chunk)
@@ -236,18 +212,6 @@ public sealed class GgufWriter
         TypeCode.Double => GgufType.Float64,
         _ => throw new ArgumentException($"GGUF has no metadata of the type {type.Name}."),
     };
-
-    private static void Remove(string file)
-    {
-        try
-        {
-            File.Delete(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The failure that brought us here says more than this one.
-        }
-    }
 
     private sealed record Tensor(string Name, WeightFormat Format, ImmutableArray<long> Shape, long Rows, int RowBytes, long Offset, EncodedRowsReader Read);
 }

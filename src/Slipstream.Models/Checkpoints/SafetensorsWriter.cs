@@ -43,57 +43,19 @@ public static class SafetensorsWriter
     /// <exception cref="SlipstreamException">The file cannot be written, for instance because the disk is full; nothing is left behind.</exception>
     /// <exception cref="ArgumentException">Two tensors have one name, a name is reserved, or a dimension is negative.</exception>
     public static void Write(string path, IReadOnlyList<TensorToWrite> tensors, IReadOnlyDictionary<string, string>? metadata = null) =>
-        Write(path, tensors, metadata, static (file, length) => new FileStream(file, new FileStreamOptions
-        {
-            Mode = FileMode.CreateNew,
-            Access = FileAccess.Write,
-            // Reserving the space makes a disk that is too small known before the work, not after it.
-            PreallocationSize = length,
-            BufferSize = 0,
-        }));
+        Write(path, tensors, metadata, create: null);
 
-    internal static void Write(string path, IReadOnlyList<TensorToWrite> tensors, IReadOnlyDictionary<string, string>? metadata, Func<string, long, Stream> create)
+    internal static void Write(string path, IReadOnlyList<TensorToWrite> tensors, IReadOnlyDictionary<string, string>? metadata, Func<string, long, Stream>? create)
     {
-        ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(tensors);
         byte[] header = Header(tensors, metadata, out long dataLength);
-        string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
-        try
+        WholeFile.Write(path, header.Length + dataLength, stream =>
         {
-            using (Stream stream = create(temporary, header.Length + dataLength))
-            {
-                stream.Write(header);
-                float[] chunk = new float[ChunkFloats];
-                foreach (TensorToWrite tensor in tensors) WriteData(stream, tensor, ref chunk);
-            }
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new SlipstreamException($"'{path}' cannot be written: {Reason(e, path, temporary)}; free space, or choose another folder.", e);
-        }
-        finally
-        {
-            // After success the name is gone already; after a failure of any kind, the caller's included, half a file must not stay.
-            Remove(temporary);
-        }
+            stream.Write(header);
+            float[] chunk = new float[ChunkFloats];
+            foreach (TensorToWrite tensor in tensors) WriteData(stream, tensor, ref chunk);
+        }, create);
     }
-
-    private static void Remove(string file)
-    {
-        try
-        {
-            File.Delete(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The failure that brought us here says more than this one.
-        }
-    }
-
-    // The temporary name would only puzzle the reader.
-    private static string Reason(Exception e, string path, string temporary) =>
-        e.Message.Replace(System.IO.Path.GetFullPath(temporary), path, StringComparison.Ordinal).Replace(temporary, path, StringComparison.Ordinal).TrimEnd('.');
 
     private static byte[] Header(IReadOnlyList<TensorToWrite> tensors, IReadOnlyDictionary<string, string>? metadata, out long dataLength)
     {

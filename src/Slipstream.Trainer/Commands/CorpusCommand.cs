@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Slipstream.Distillation.Corpus;
+using Slipstream.Distillation.Training;
 
 namespace Slipstream.Trainer.Commands;
 
@@ -119,18 +120,9 @@ internal static class CorpusCommand
         }
     }
 
-    private static void WriteWhole(string path, IEnumerable<string> lines)
+    private static void WriteWhole(string path, IEnumerable<string> lines) => DurableFile.Write(path, 0, stream =>
     {
-        string temporary = path + ".tmp";
-        try
-        {
-            File.WriteAllLines(temporary, lines);
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            File.Delete(temporary);
-            throw new SlipstreamException($"'{path}' cannot be written: {e.Message}", e);
-        }
-    }
+        using StreamWriter writer = new(stream, bufferSize: 1 << 16) { NewLine = "\n" };
+        foreach (string line in lines) writer.WriteLine(line);
+    });
 }

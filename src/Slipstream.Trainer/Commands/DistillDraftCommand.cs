@@ -10,6 +10,7 @@ using Slipstream.Distillation.Torch;
 using Slipstream.Distillation.Training;
 using Slipstream.Models;
 using TorchSharp;
+using static Slipstream.Trainer.Texts;
 
 namespace Slipstream.Trainer.Commands;
 
@@ -220,6 +221,4 @@ internal sealed class DistillDraftCommand
         if (double.IsFinite(report.BestLoss)) json.WriteNumber("held_out_loss", report.BestLoss);
         json.WriteNumber("tokens_per_s", Math.Round(report.TokensPerSecond, 1));
     }
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

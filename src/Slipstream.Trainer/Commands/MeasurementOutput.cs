@@ -1,9 +1,9 @@
-using System.Globalization;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Slipstream.Distillation.Drafts.Measuring;
 using Spectre.Console;
+using static Slipstream.Trainer.Texts;
 
 namespace Slipstream.Trainer.Commands;
 
@@ -30,16 +30,16 @@ internal static class MeasurementOutput
         foreach (DraftReport draft in report.Drafts)
             foreach (DraftLine line in draft.Lines)
                 table.AddRow(
-                    Markup.Escape(draft.Draft.Name), line.Temperature == 0 ? "greedy" : Text($"{line.Temperature:0.##}"), Text($"{line.Length}"), Text($"{100 * line.Acceptance:0.0} %"),
-                    Text($"{line.TokensPerVerification:0.00}"), Text($"{line.DraftCost:0.000}"), Text($"{line.VerifyCost:0.00}"), Text($"{line.Predicted:0.00}x"), Text($"{line.SpeedUp:0.00}x"),
-                    Text($"{line.SpeedUps.Min():0.00}-{line.SpeedUps.Max():0.00}x"));
+                    Markup.Escape(draft.Draft.Name), line.Temperature == 0 ? "greedy" : Invariant($"{line.Temperature:0.##}"), Invariant($"{line.Length}"), Invariant($"{100 * line.Acceptance:0.0} %"),
+                    Invariant($"{line.TokensPerVerification:0.00}"), Invariant($"{line.DraftCost:0.000}"), Invariant($"{line.VerifyCost:0.00}"), Invariant($"{line.Predicted:0.00}x"), Invariant($"{line.SpeedUp:0.00}x"),
+                    Invariant($"{line.SpeedUps.Min():0.00}-{line.SpeedUps.Max():0.00}x"));
         console.Write(table);
-        string speeds = string.Join(", ", report.PlainTokensPerSecond.Select(entry => Text($"{entry.Speed:0.0} tokens/s {(entry.Temperature == 0 ? "greedy" : Text($"at temperature {entry.Temperature:0.##}"))}")));
-        console.WriteLine(Text($"{report.Prompts} prompts; plain decoding {speeds}{(double.IsNaN(report.DistinctTrigrams) ? "" : Text($"; distinct 3-grams of the greedy answers {report.DistinctTrigrams:0.00}"))}"));
+        string speeds = string.Join(", ", report.PlainTokensPerSecond.Select(entry => Invariant($"{entry.Speed:0.0} tokens/s {(entry.Temperature == 0 ? "greedy" : Invariant($"at temperature {entry.Temperature:0.##}"))}")));
+        console.WriteLine(Invariant($"{report.Prompts} prompts; plain decoding {speeds}{(double.IsNaN(report.DistinctTrigrams) ? "" : Invariant($"; distinct 3-grams of the greedy answers {report.DistinctTrigrams:0.00}"))}"));
         foreach (DraftReport draft in report.Drafts)
         {
             foreach ((double temperature, DraftVerdict verdict) in draft.Verdicts)
-                console.WriteLine(Text($"{draft.Draft.Name}, {(temperature == 0 ? "greedy" : Text($"temperature {temperature:0.##}"))}: {verdict.Name}: {verdict.Reason}"));
+                console.WriteLine(Invariant($"{draft.Draft.Name}, {(temperature == 0 ? "greedy" : Invariant($"temperature {temperature:0.##}"))}: {verdict.Name}: {verdict.Reason}"));
             console.MarkupLineInterpolated($"[bold]{draft.Draft.Name}: [{(draft.Use ? "green" : "yellow")}]{(draft.Use ? "use it" : "no gain")}[/][/]");
         }
     }
@@ -126,6 +126,4 @@ internal static class MeasurementOutput
         if (double.IsFinite(value)) json.WriteNumber(name, Math.Round(value, 4));
         else json.WriteNull(name);
     }
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

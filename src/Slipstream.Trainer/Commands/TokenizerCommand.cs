@@ -1,9 +1,9 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Slipstream.Distillation.Tokenizers;
+using static Slipstream.Trainer.Texts;
 
 namespace Slipstream.Trainer.Commands;
 
@@ -73,6 +73,4 @@ internal static class TokenizerCommand
         }
         return Encoding.UTF8.GetString(stream.ToArray());
     }
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -9,6 +9,7 @@ using Slipstream.Distillation.Torch;
 using Slipstream.Distillation.Training;
 using Slipstream.Models;
 using TorchSharp;
+using static Slipstream.Trainer.Texts;
 
 namespace Slipstream.Trainer.Commands;
 
@@ -168,6 +169,4 @@ internal sealed class TrainCommand
         }
         json.WriteNumber("tokens_per_s", Math.Round(report.TokensPerSecond, 1));
     }).TrimEnd('\n');
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
