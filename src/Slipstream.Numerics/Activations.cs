@@ -83,13 +83,15 @@ public sealed unsafe class Activations : IDisposable
     /// <summary>The 8-bit form of the current set, made now if no product has asked for it before; the width must be a multiple of 32.</summary>
     /// <param name="pool">The threads to use.</param>
     /// <param name="exact">Whether every row becomes two, its codes and what they leave over.</param>
-    internal QuantizedRows Quantized(ComputePool pool, bool exact)
+    /// <param name="zero">The code for zero of the weights that will be multiplied.</param>
+    internal QuantizedRows Quantized(ComputePool pool, bool exact, int zero)
     {
         QuantizedRows rows = exact ? _exact : _quantized;
         ref bool isMade = ref exact ? ref _isExact : ref _isQuantized;
-        if (isMade) return rows;
+        if (isMade && (zero == 0 || zero == rows.Zero)) return rows;
         Stage stage = pool.Clock?.Enter(Stage.Quantize) ?? default;
-        rows.Quantize(Values, _maxRows, pool);
+        if (isMade) rows.Restart(zero, pool);
+        else rows.Quantize(Values, _maxRows, zero, pool);
         pool.Clock?.Enter(stage);
         isMade = true;
         return rows;

@@ -18,11 +18,8 @@ public sealed class LinearGroup
         foreach (Linear layer in layers)
             if (layer.InFeatures != layers[0].InFeatures) throw new ArgumentException($"Layers of {layers[0].InFeatures} and {layer.InFeatures} inputs cannot share activations.", nameof(layers));
         _layers = layers;
-        if (layers[0] is PackedLinear first && layers[1] is PackedLinear second)
-        {
-            if (layers.Length == 2) _packed = new PackedLayers(first, second);
-            else if (layers[2] is PackedLinear third) _packed = new PackedLayers(first, second, third);
-        }
+        if (layers[0] is PackedLinear first && layers[1] is PackedLinear second && (layers.Length == 2 || layers[2] is PackedLinear)
+            && new PackedLayers(first, second, layers.Length == 2 ? null : (PackedLinear)layers[2]) is { FitTogether: true } together) _packed = together;
     }
 
     /// <summary>Multiplies every row of <paramref name="x"/> by each layer.</summary>
@@ -31,20 +28,20 @@ public sealed class LinearGroup
     /// <param name="second">The second layer's.</param>
     /// <param name="third">The third layer's; empty for a group of two.</param>
     /// <param name="pool">The threads to use.</param>
-    /// <param name="exact">As for <see cref="Linear.Multiply"/>.</param>
+    /// <param name="exactFrom">The first layer (0, 1, 2; 3 for none) from which on products are exact, as for <see cref="Linear.Multiply"/>.</param>
     /// <exception cref="ArgumentException">The shapes do not fit.</exception>
-    public void Multiply(Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, bool exact = false)
+    public void Multiply(Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom = 3)
     {
         if (_packed is { } packed)
         {
             packed.First.CheckShapes(x, first);
             packed.Second!.CheckShapes(x, second);
             packed.Third?.CheckShapes(x, third);
-            PackedProduct.Run(packed, x, first, second, third, pool, exact);
+            PackedProduct.Run(packed, x, first, second, third, pool, exactFrom);
             return;
         }
-        _layers[0].Multiply(x, first, pool, exact);
-        _layers[1].Multiply(x, second, pool, exact);
-        if (_layers.Length == 3) _layers[2].Multiply(x, third, pool, exact);
+        _layers[0].Multiply(x, first, pool, exactFrom <= 0);
+        _layers[1].Multiply(x, second, pool, exactFrom <= 1);
+        if (_layers.Length == 3) _layers[2].Multiply(x, third, pool, exactFrom <= 2);
     }
 }

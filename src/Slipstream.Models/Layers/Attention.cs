@@ -37,8 +37,8 @@ internal sealed class Attention
         Matrix q = workspace.Query(rows), k = workspace.Key(rows), v = workspace.Value(rows);
         StageClock? clock = pool.Clock;
         clock?.Enter(Stage.Products);
-        // What errs here goes through the exponential of the softmax and stays in the cache for every later token (ADR 1).
-        _projections.Multiply(x, q, k, v, pool, exact: true);
+        // What errs in keys and values stays in the cache for every later token (ADR 1).
+        _projections.Multiply(x, q, k, v, pool, exactFrom: 1);
         _query.AddBiasTo(q);
         _key.AddBiasTo(k);
         _value.AddBiasTo(v);

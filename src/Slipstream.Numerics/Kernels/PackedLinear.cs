@@ -56,7 +56,7 @@ internal sealed unsafe class PackedLinear : Linear
     public override void Multiply(Activations x, Matrix y, ComputePool pool, bool exact = false)
     {
         CheckShapes(x, y);
-        PackedProduct.Run(new(this), x, y, default, default, pool, exact);
+        PackedProduct.Run(new(this), x, y, default, default, pool, exact ? 0 : 1);
     }
 
     public override void ReadRow(int row, Span<float> destination)

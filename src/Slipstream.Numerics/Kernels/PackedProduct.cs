@@ -5,77 +5,122 @@ using Slipstream.Numerics.Kernels.Emitted;
 namespace Slipstream.Numerics.Kernels;
 
 /// <summary>Up to three packed layers that multiply the same activations in one job: a fork and a join cost as much as a small product.</summary>
-internal readonly record struct PackedLayers(PackedLinear First, PackedLinear? Second = null, PackedLinear? Third = null);
+internal readonly record struct PackedLayers(PackedLinear First, PackedLinear? Second = null, PackedLinear? Third = null)
+{
+    /// <summary>The code for zero of those that have one above 0.</summary>
+    public int Zero => Math.Max(First.Layout.Zero, Math.Max(Second?.Layout.Zero ?? 0, Third?.Layout.Zero ?? 0));
+
+    /// <summary>Whether one set of activations serves them all: its sums start for one code for zero, and for 0.</summary>
+    public bool FitTogether
+    {
+        get
+        {
+            int zero = Zero;
+            return Fits(First) && Fits(Second) && Fits(Third);
+            bool Fits(PackedLinear? layer) => layer is null || layer.Layout.Zero == 0 || layer.Layout.Zero == zero;
+        }
+    }
+}
 
 /// <summary>The product of quantised activations and packed weights, in parallel over groups of sixteen rows of W.</summary>
 internal static unsafe class PackedProduct
 {
     private const int GroupRows = PackedLayout.Rows, TileRows = QuantizedRows.TileRows;
 
-    // Activations that are gone through for each group of weights: what stays in the second-level cache.
-    private const int CachedBytes = 384 << 10;
+    // Activations that are gone through for each group of weights: what stays in the second-level cache. Tiles of them whose results are made before they are stored.
+    private const int CachedBytes = 384 << 10, StoredTiles = 16;
 
     /// <summary>Computes <c>y = x · Wᵀ</c> for each layer; the outputs of layers that are null are empty.</summary>
-    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, bool exact)
+    /// <param name="layers">The layers.</param>
+    /// <param name="x">Their activations.</param>
+    /// <param name="first">The first layer's result.</param>
+    /// <param name="second">The second's.</param>
+    /// <param name="third">The third's.</param>
+    /// <param name="pool">The threads to use.</param>
+    /// <param name="exactFrom">The first of the layers that use activations in the exact form.</param>
+    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom)
     {
         if (x.Rows == 0) return;
-        exact |= x.Precision == ActivationPrecision.Int16;
-        QuantizedRows quantized = x.Quantized(pool, exact);
+        if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
         bool emitted = x.UsesEmitted && EmissionSupport.HasVnni512;
         // SAFETY: the outputs are pinned until every range has run; the quantised rows are as wide as the layers.
         fixed (float* y0 = first.Data)
         fixed (float* y1 = second.Data)
         fixed (float* y2 = third.Data)
         {
-            nint tileBytes = QuantizedRows.TileBytes(layers.First.InFeatures);
-            Job job = new()
-            {
-                X = quantized.Pointer,
-                TileBytes = tileBytes,
-                Rows = quantized.Rows,
-                Exact = exact,
-                Together = emitted ? PackedKernels.GroupsTogether(quantized.Rows) : 0,
-                CachedTiles = (int)Math.Max(1, CachedBytes / tileBytes),
-                Counters = pool.Counters,
-            };
-            job.Parts[0] = new Part(layers.First, y0, first.Stride, quantized.Rows, job.Together);
-            if (layers.Second is { } two) job.Parts[1] = new Part(two, y1, second.Stride, quantized.Rows, job.Together);
-            if (layers.Third is { } three) job.Parts[2] = new Part(three, y2, third.Stride, quantized.Rows, job.Together);
-            pool.For(ref job, job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups, Math.Max(1, job.Together));
+            Job job = new() { Counters = pool.Counters };
+            Add(ref job.Parts[0], 0, layers.First, y0, first.Stride);
+            Add(ref job.Parts[1], 1, layers.Second, y1, second.Stride);
+            Add(ref job.Parts[2], 2, layers.Third, y2, third.Stride);
+            pool.For(ref job, job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups, Math.Max(1, job.Parts[0].Together));
+        }
+
+        void Add(ref Part part, int index, PackedLinear? layer, float* y, int stride)
+        {
+            if (layer is not null) part = new Part(layer, x.Quantized(pool, index >= exactFrom, layers.Zero), index >= exactFrom, y, stride, emitted);
         }
     }
 
-    /// <summary>One layer of a product: its weights, its output and its kernels: for whole tiles of activations and for the rows left, each for several groups of weights and for one.</summary>
+    /// <summary>One layer of a product: its weights, activations and output, and its kernels for several groups of weights and for one.</summary>
     private readonly struct Part
     {
-        public readonly byte* Packed;
+        public readonly byte* Packed, X;
         public readonly float* Y;
-        public readonly nint GroupBytes, YStride, Blocks;
-        public readonly int Groups, OutFeatures;
+        public readonly nint GroupBytes, TileBytes, YStride, Blocks;
+        public readonly int Groups, OutFeatures, Rows, CachedTiles, Together;
+        public readonly bool Exact;
         public readonly delegate*<in PackedCall, int, void> Compiled;
-        public readonly delegate* unmanaged<PackedCall*, void> Full, Rest, SingleFull, SingleRest;
+        public readonly Kernels Several, Single;
 
-        public Part(PackedLinear layer, float* y, int stride, int rows, int together)
+        public Part(PackedLinear layer, QuantizedRows x, bool exact, float* y, int stride, bool emitted)
         {
             Packed = layer.Pointer;
+            X = x.Pointer;
             Y = y;
             YStride = stride;
+            (Groups, OutFeatures, Rows, Exact) = (layer.Groups, layer.OutFeatures, x.Rows, exact);
             GroupBytes = (nint)layer.GroupBytes;
+            TileBytes = QuantizedRows.TileBytes(layer.InFeatures);
             Blocks = layer.InFeatures / layer.Layout.BlockLength;
-            (Groups, OutFeatures) = (layer.Groups, layer.OutFeatures);
+            CachedTiles = (int)Math.Max(2, CachedBytes / TileBytes);
             Compiled = layer.Kernel;
-            if (together == 0) return;
+            if (!emitted) return;
+            Together = PackedKernels.GroupsTogether(Rows);
+            int tiles = Math.Min(CachedTiles, (Rows + TileRows - 1) / TileRows);
+            Several = new Kernels(layer, Rows, tiles, Together);
+            Single = new Kernels(layer, Rows, tiles, 1);
+        }
+    }
+
+    /// <summary>
+    /// The emitted kernels for a number of groups: for a tile whose weights come from memory; for tiles that find them near and meanwhile ask memory for those of the next groups, so that it never
+    /// rests; for tiles after these; and for the rows of the last.
+    /// </summary>
+    private readonly struct Kernels
+    {
+        public readonly delegate* unmanaged<PackedCall*, void> First, Asking, Quiet, Rest;
+
+        /// <summary>Tiles that ask, and the bytes of each group that one asks for.</summary>
+        public readonly int AskingTiles, AskedBytes;
+
+        public Kernels(PackedLinear layer, int rows, int tiles, int groups)
+        {
             PackedKernels kernels = PackedKernels.Of(layer.Layout);
-            if (rows >= TileRows)
+            int whole = rows / TileRows, rest = rows % TileRows, asked = PackedKernels.Ahead;
+            if (whole > 0) First = kernels.Entry(TileRows, groups);
+            if (tiles > 1)
             {
-                Full = kernels.Entry(TileRows, together);
-                SingleFull = kernels.Entry(TileRows, 1);
+                int planes = layer.InFeatures / PackedLayout.PlaneLength, lines = (int)((layer.GroupBytes + 63) / 64);
+                asked = Math.Min(PackedKernels.MaxLines, (lines + planes * tiles - 1) / (planes * tiles));
+                (AskingTiles, AskedBytes) = ((lines + planes * asked - 1) / (planes * asked), planes * asked * 64);
+                Asking = kernels.Entry(TileRows, groups, asked);
+                if (tiles > AskingTiles)
+                {
+                    asked = PackedKernels.Nothing;
+                    Quiet = kernels.Entry(TileRows, groups, asked);
+                }
             }
-            if (rows % TileRows != 0)
-            {
-                Rest = kernels.Entry(rows % TileRows, together);
-                SingleRest = kernels.Entry(rows % TileRows, 1);
-            }
+            if (rest > 0) Rest = kernels.Entry(rest, groups, asked);
         }
     }
 
@@ -88,25 +133,22 @@ internal static unsafe class PackedProduct
     private struct Job : IRangeJob
     {
         public ThreeParts Parts;
-        public byte* X;
-        public nint TileBytes;
-        public int Rows, CachedTiles, Together;
-        public bool Exact;
         public ComputeCounters Counters;
 
         public readonly void Execute(int from, int to, int worker)
         {
-            // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results have room for what one call makes, and each output is as wide as its layer.
-            float* results = stackalloc float[PackedKernels.MaxGroups * TileRows * GroupRows];
+            // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results have room for what one call makes (more than two groups go together where there is one tile only),
+            // and each output is as wide as its layer.
+            float* results = stackalloc float[2 * StoredTiles * TileRows * GroupRows];
             for (int p = 0; p < 3 && to > 0; p++)
             {
                 ref readonly Part part = ref Parts[p];
                 int begin = Math.Max(0, from), end = Math.Min(to, part.Groups);
                 if (begin < end)
                 {
-                    int each = Together > 1 ? (end - begin) / Together : 0;
-                    if (each > 0) Multiply(in part, begin, each, Together, results);
-                    Multiply(in part, begin + each * Together, end - begin - each * Together, 1, results);
+                    int each = part.Together > 1 ? (end - begin) / part.Together : 0;
+                    if (each > 0) Multiply(in part, begin, each, part.Together, results);
+                    Multiply(in part, begin + each * part.Together, end - begin - each * part.Together, 1, results);
                     Counters.AddWeights((end - begin) * (long)part.GroupBytes);
                 }
                 (from, to) = (from - part.Groups, to - part.Groups);
@@ -114,32 +156,49 @@ internal static unsafe class PackedProduct
         }
 
         // Weights in `streams` runs of `count` groups each, one group of every run at a time.
-        private readonly void Multiply(in Part part, int from, int count, int streams, float* results)
+        private static void Multiply(in Part part, int from, int count, int streams, float* results)
         {
-            int tiles = (Rows + TileRows - 1) / TileRows;
-            PackedCall call = new() { Results = results, Blocks = part.Blocks, GroupStride = count * part.GroupBytes };
-            for (int first = 0; first < tiles; first += CachedTiles)
+            int tiles = (part.Rows + TileRows - 1) / TileRows;
+            ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
+            PackedCall call = new() { Results = results, Blocks = part.Blocks, GroupStride = count * part.GroupBytes, TileBytes = part.TileBytes };
+            for (int first = 0; first < tiles; first += part.CachedTiles)
+            {
+                int end = Math.Min(tiles, first + part.CachedTiles);
                 for (int group = from; group < from + count; group++)
-                    for (int tile = first; tile < Math.Min(tiles, first + CachedTiles); tile++)
+                {
+                    call.Weights = part.Packed + group * part.GroupBytes;
+                    for (int tile = first, n = 1; tile < end; tile += n)
                     {
-                        int rows = Math.Min(TileRows, Rows - tile * TileRows);
-                        call.Weights = part.Packed + group * part.GroupBytes;
-                        call.Activations = X + tile * TileBytes;
-                        if (Together == 0) part.Compiled(in call, rows);
-                        else if (rows == TileRows) (streams > 1 ? part.Full : part.SingleFull)(&call);
-                        else (streams > 1 ? part.Rest : part.SingleRest)(&call);
-                        for (int s = 0; s < streams; s++) Store(in part, results + s * rows * GroupRows, rows, group + s * count, tile);
+                        int rows = Math.Min(TileRows, part.Rows - tile * TileRows), asking = kernels.AskingTiles - (tile - first);
+                        delegate* unmanaged<PackedCall*, void> kernel = kernels.First;
+                        n = 1;
+                        if (rows < TileRows) kernel = kernels.Rest;
+                        else if (part.Together > 0 && (tile > first || (group > from && tiles > 1)))
+                        {
+                            kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
+                            n = Math.Min(Math.Min(end, part.Rows / TileRows) - tile, Math.Min(StoredTiles, asking > 0 ? asking : StoredTiles));
+                        }
+                        call.Activations = part.X + tile * part.TileBytes;
+                        call.After = call.Weights + part.GroupBytes + (tile - first) * (nint)kernels.AskedBytes;
+                        call.Tiles = n;
+                        if (part.Together == 0) part.Compiled(in call, rows);
+                        else kernel(&call);
+                        float* sums = results;
+                        for (int t = 0; t < n; t++)
+                            for (int s = 0; s < streams; s++, sums += rows * GroupRows) Store(in part, sums, rows, group + s * count, tile + t);
                     }
+                }
+            }
         }
 
-        private readonly void Store(in Part part, float* results, int rows, int group, int tile)
+        private static void Store(in Part part, float* results, int rows, int group, int tile)
         {
-            int each = Exact ? 2 : 1, live = Math.Min(GroupRows, part.OutFeatures - group * GroupRows);
+            int each = part.Exact ? 2 : 1, live = Math.Min(GroupRows, part.OutFeatures - group * GroupRows);
             float* y = part.Y + tile * TileRows / each * part.YStride + group * GroupRows;
             for (int row = 0; row < rows; row += each, y += part.YStride, results += each * GroupRows)
             {
                 Vector512<float> sums = Vector512.Load(results);
-                if (Exact) sums += Vector512.Load(results + GroupRows);
+                if (part.Exact) sums += Vector512.Load(results + GroupRows);
                 if (live == GroupRows) sums.Store(y);
                 else
                     for (int i = 0; i < live; i++) y[i] = sums.GetElement(i);

@@ -4,20 +4,26 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Slipstream.Numerics.Kernels;
 
-/// <summary>What one call of a packed kernel works on: sixteen rows of W, or several such groups, by up to four rows of activations.</summary>
+/// <summary>What one call of a packed kernel works on: sixteen rows of W, or several such groups, by tiles of up to four rows of activations.</summary>
 internal unsafe struct PackedCall
 {
     /// <summary>The packed rows; where a kernel takes several groups, each begins <see cref="GroupStride"/> bytes after the one before.</summary>
     public byte* Weights;
 
-    /// <summary>The tile of quantised activations.</summary>
+    /// <summary>The first tile of quantised activations.</summary>
     public byte* Activations;
 
-    /// <summary>The results, <c>[group][activation row][16]</c>.</summary>
+    /// <summary>The weights that come after these, for kernels that ask memory for them; the other groups' lie <see cref="GroupStride"/> apart.</summary>
+    public byte* After;
+
+    /// <summary>The results, <c>[tile][group][activation row][16]</c>.</summary>
     public float* Results;
 
     /// <summary>Blocks in a row of W.</summary>
     public nint Blocks;
+
+    /// <summary>Tiles, and the bytes between them.</summary>
+    public nint Tiles, TileBytes;
 
     /// <summary>Bytes between groups.</summary>
     public nint GroupStride;
@@ -25,22 +31,27 @@ internal unsafe struct PackedCall
 
 /// <summary>Products of packed weights and quantised activations with the vector instructions .NET exposes.</summary>
 /// <remarks>
-/// Element order: one sum. Groups of columns are taken in ascending order. The exact integers <c>Σ (code − Zero) · x</c> over the two halves of 32 columns become floats I₀ and I₁. Where 32 columns
-/// share a scale w, with activation scales s₀ and s₁: <c>t = I₀ · s₀</c>, <c>t = fma(I₁, s₁, t)</c>, <c>sum = fma(t, w, sum)</c>, and with an offset m <c>sum = fma(m, s₀ Σ₀ + s₁ Σ₁, sum)</c>. Where 16 share one:
-/// <c>sum = fma(I · s, w, sum)</c> and <c>sum = fma(m, s Σ, sum)</c> for each half. No tile, thread or instruction set changes this order.
+/// Element order: one sum. Groups of columns are taken in ascending order. The integers I = <c>Σ (code − Zero) · x</c> over each half of 32 columns are exact, and so are their products with the
+/// activation scales s, which are powers of two. Where 32 columns share a scale w: <c>sum = fma(s₀ I₀ + s₁ I₁, w, sum)</c>, and with an offset m <c>sum = fma(m, s₀ Σ₀ + s₁ Σ₁, sum)</c>.
+/// Where 16 share one: <c>sum = fma(s I, w, sum)</c> and <c>sum = fma(m, s Σ, sum)</c> for each half. No tile, thread or instruction set changes this order.
 /// </remarks>
 internal static unsafe class PackedTile
 {
     // Fully optimised at first use; and apart: inlined with its callers, a kernel exhausts the compiler's budget, and its own vector helpers become calls.
     private const MethodImplOptions KernelCode = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
 
-    /// <summary>Computes <paramref name="rows"/> rows, 1 to 4, of the tile.</summary>
+    /// <summary>Computes <paramref name="rows"/> rows, 1 to 4, of each tile.</summary>
     public static void Multiply<TFormat>(in PackedCall call, int rows) where TFormat : IIntegerFormat
     {
-        // Three rows cost less as a full set with one row done twice than one by one.
-        if (rows > 2) Four<TFormat>(call.Weights, call.Activations, rows - 1, call.Blocks, call.Results);
-        else
-            for (int row = 0; row < rows; row++) One<TFormat>(call.Weights, call.Activations, row, call.Blocks, call.Results + PackedLayout.Rows * row);
+        for (nint tile = 0; tile < call.Tiles; tile++)
+        {
+            byte* x = call.Activations + tile * call.TileBytes;
+            float* y = call.Results + tile * rows * PackedLayout.Rows;
+            // Three rows cost less as a full set with one row done twice than one by one.
+            if (rows > 2) Four<TFormat>(call.Weights, x, rows - 1, call.Blocks, y);
+            else
+                for (int row = 0; row < rows; row++) One<TFormat>(call.Weights, x, row, call.Blocks, y + PackedLayout.Rows * row);
+        }
     }
 
     /// <summary>The definition of one element.</summary>
@@ -54,24 +65,28 @@ internal static unsafe class PackedTile
         float sum = 0;
         for (int at = 0; at < width; at += 32)
         {
-            float[] s = [QuantizedRows.Reference(x.Slice(at, 16), q.AsSpan(at, 16)), QuantizedRows.Reference(x.Slice(at + 16, 16), q.AsSpan(at + 16, 16))];
-            int[] products = new int[2], sums = new int[2];
-            for (int i = at; i < at + 32; i++)
+            float[] t = new float[2], terms = new float[2];
+            for (int half = 0; half < 2; half++)
             {
-                products[(i - at) / 16] += (codes[i] - TFormat.Zero) * q[i];
-                sums[(i - at) / 16] += q[i];
+                int start = at + 16 * half, products = 0, codeSum = 0;
+                float s = QuantizedRows.Reference(x.Slice(start, 16), q.AsSpan(start, 16));
+                for (int i = start; i < start + 16; i++)
+                {
+                    products += (codes[i] - TFormat.Zero) * q[i];
+                    codeSum += q[i];
+                }
+                (t[half], terms[half]) = (s * products, s * codeSum);
             }
             if (length == 32)
             {
-                float t = MathF.FusedMultiplyAdd(products[1], s[1], products[0] * s[0]);
-                sum = MathF.FusedMultiplyAdd(t, scales[at / 32], sum);
-                if (TFormat.HasOffsets) sum = MathF.FusedMultiplyAdd(offsets[at / 32], s[0] * sums[0] + s[1] * sums[1], sum);
+                sum = MathF.FusedMultiplyAdd(t[0] + t[1], scales[at / 32], sum);
+                if (TFormat.HasOffsets) sum = MathF.FusedMultiplyAdd(offsets[at / 32], terms[0] + terms[1], sum);
             }
             else
                 for (int half = 0; half < 2; half++)
                 {
-                    sum = MathF.FusedMultiplyAdd(products[half] * s[half], scales[at / 16 + half], sum);
-                    if (TFormat.HasOffsets) sum = MathF.FusedMultiplyAdd(offsets[at / 16 + half], s[half] * sums[half], sum);
+                    sum = MathF.FusedMultiplyAdd(t[half], scales[at / 16 + half], sum);
+                    if (TFormat.HasOffsets) sum = MathF.FusedMultiplyAdd(offsets[at / 16 + half], terms[half], sum);
                 }
         }
         return sum;
@@ -192,21 +207,28 @@ internal static unsafe class PackedTile
     private static Vector512<byte> Shift(Vector512<byte> v, int left) => left >= 0 ? Vector512.ShiftLeft(v.AsUInt16(), left).AsByte() : Right(v, -left);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Half<TFormat>(byte* planes, int half, byte* x, int row) where TFormat : IIntegerFormat
-        => Sum<TFormat>(Step<TFormat>(planes, 0, half), Step<TFormat>(planes, 1, half), Step<TFormat>(planes, 2, half), Step<TFormat>(planes, 3, half), x, half, row);
+    private static Vector512<float> Half<TFormat>(byte* planes, int half, byte* x, int row) where TFormat : IIntegerFormat
+        => Scaled<TFormat>(Step<TFormat>(planes, 0, half), Step<TFormat>(planes, 1, half), Step<TFormat>(planes, 2, half), Step<TFormat>(planes, 3, half), x, half, row);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Half<TFormat>(Vector512<byte>* codes, int half, byte* x, int row) where TFormat : IIntegerFormat
-        => Sum<TFormat>(codes[4 * half], codes[4 * half + 1], codes[4 * half + 2], codes[4 * half + 3], x, half, row);
+    private static Vector512<float> Half<TFormat>(Vector512<byte>* codes, int half, byte* x, int row) where TFormat : IIntegerFormat
+        => Scaled<TFormat>(codes[4 * half], codes[4 * half + 1], codes[4 * half + 2], codes[4 * half + 3], x, half, row);
 
-    /// <summary>The integers of one half: <c>Σ (code − Zero) · x</c> for the sixteen rows.</summary>
+    /// <summary>The scaled integers of one half, <c>s Σ (code − Zero) · x</c>, for the sixteen rows: sums that begin at the start, less the origin.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Sum<TFormat>(Vector512<byte> c0, Vector512<byte> c1, Vector512<byte> c2, Vector512<byte> c3, byte* x, int half, int row) where TFormat : IIntegerFormat
+    private static Vector512<float> Scaled<TFormat>(Vector512<byte> c0, Vector512<byte> c1, Vector512<byte> c2, Vector512<byte> c3, byte* x, int half, int row) where TFormat : IIntegerFormat
     {
-        int* codes = (int*)(x + 32 * row + 16 * half);
+        int* codes = (int*)(x + QuantizedRows.RecordLength * row + QuantizedRows.Group * half);
         Vector512<sbyte> x0 = Vector512.Create(codes[0]).AsSByte(), x1 = Vector512.Create(codes[1]).AsSByte(), x2 = Vector512.Create(codes[2]).AsSByte(), x3 = Vector512.Create(codes[3]).AsSByte();
-        Vector512<int> start = default;
-        if (TFormat.Zero != 0) start = Vector512.Create(((int*)(x + QuantizedRows.MinusSumsAt))[QuantizedRows.TileRows * half + row] * TFormat.Zero);
+        Vector512<float> origin = Vector512.Create(((float*)(x + QuantizedRows.OriginsAt))[2 * row + half]);
+        Vector512<int> start = TFormat.Zero == 0 ? origin.AsInt32() : Vector512.Create(((int*)(x + QuantizedRows.StartsAt))[2 * row + half]);
+        return Sum<TFormat>(start, c0, c1, c2, c3, x0, x1, x2, x3).AsSingle() - origin;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<int> Sum<TFormat>(Vector512<int> start, Vector512<byte> c0, Vector512<byte> c1, Vector512<byte> c2, Vector512<byte> c3, Vector512<sbyte> x0, Vector512<sbyte> x1, Vector512<sbyte> x2, Vector512<sbyte> x3)
+        where TFormat : IIntegerFormat
+    {
         if (Avx512BW.IsSupported && TFormat.MaxCode <= 31)
         {
             // Eight products of at most 31 · 127 fit into 16 bits.
@@ -233,21 +255,18 @@ internal static unsafe class PackedTile
     private static Vector256<int> Vnni(Vector256<int> sum, Vector256<byte> codes, Vector512<sbyte> x) => AvxVnni.MultiplyWideningAndAdd(sum, codes, x.GetLower());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Add<TFormat>(ref Vector512<float> sum, in Scales scales, Vector512<int> first, Vector512<int> second, byte* x, int row) where TFormat : IIntegerFormat
+    private static void Add<TFormat>(ref Vector512<float> sum, in Scales scales, Vector512<float> first, Vector512<float> second, byte* x, int row) where TFormat : IIntegerFormat
     {
-        float* s = (float*)(x + QuantizedRows.ScalesAt) + row;
-        Vector512<float> t = Vector512.ConvertToSingle(first) * Vector512.Create(s[0]);
         if (TFormat.GroupLength == 32)
         {
-            t = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(second), Vector512.Create(s[QuantizedRows.TileRows]), t);
-            sum = Vector512.FusedMultiplyAdd(t, scales.Scale, sum);
+            sum = Vector512.FusedMultiplyAdd(first + second, scales.Scale, sum);
             if (TFormat.HasOffsets) sum = Vector512.FusedMultiplyAdd(scales.Offset, Vector512.Create(((float*)(x + QuantizedRows.TermsAt))[row]), sum);
             return;
         }
-        float* terms = (float*)(x + QuantizedRows.HalfTermsAt) + row;
-        sum = Vector512.FusedMultiplyAdd(t, scales.Scale, sum);
+        float* terms = (float*)(x + QuantizedRows.GroupTermsAt) + 2 * row;
+        sum = Vector512.FusedMultiplyAdd(first, scales.Scale, sum);
         if (TFormat.HasOffsets) sum = Vector512.FusedMultiplyAdd(scales.Offset, Vector512.Create(terms[0]), sum);
-        sum = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(second) * Vector512.Create(s[QuantizedRows.TileRows]), scales.SecondScale, sum);
-        if (TFormat.HasOffsets) sum = Vector512.FusedMultiplyAdd(scales.SecondOffset, Vector512.Create(terms[QuantizedRows.TileRows]), sum);
+        sum = Vector512.FusedMultiplyAdd(second, scales.SecondScale, sum);
+        if (TFormat.HasOffsets) sum = Vector512.FusedMultiplyAdd(scales.SecondOffset, Vector512.Create(terms[1]), sum);
     }
 }

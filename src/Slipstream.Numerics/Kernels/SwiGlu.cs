@@ -21,6 +21,6 @@ internal static class SwiGlu
 
     private readonly struct Gate : IElementwise
     {
-        public static Vector512<float> Apply(Vector512<float> a, Vector512<float> b) => a / (Vector512<float>.One + Vector512.Exp(-a)) * b;
+        public static Vector512<float> Apply(Vector512<float> a, Vector512<float> b) => Silu.Apply(a) * b;
     }
 }

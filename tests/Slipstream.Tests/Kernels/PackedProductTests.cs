@@ -60,6 +60,9 @@ public sealed class PackedProductTests
         (group[0], group[1], group[2], group[15]) = (-254, 1, 3, 127); // 0.5, 1.5 and 63.5 round to even
         Assert.Equal(2f, QuantizedRows.Reference(group, codes));
         Assert.Equal([-127, 0, 2, 64], [.. codes[..3], codes[15]]);
+        group[0] = 255; // just over 2 · 127: the next power of two
+        Assert.Equal(4f, QuantizedRows.Reference(group, codes));
+        Assert.Equal([64, 0, 1, 32], [.. codes[..3], codes[15]]);
         group.AsSpan().Fill(1e-31f); // too small to divide by
         Assert.Equal(0f, QuantizedRows.Reference(group, codes));
         Assert.All(codes, c => Assert.Equal(0, c));
@@ -72,7 +75,8 @@ public sealed class PackedProductTests
     [InlineData(float.NaN)]
     [InlineData(float.PositiveInfinity)]
     [InlineData(float.NegativeInfinity)]
-    public void What_is_not_finite_shows_in_the_product(float bad)
+    [InlineData(1.1e33f)]
+    public void What_is_not_finite_or_far_too_large_shows_in_the_product(float bad)
     {
         using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(4, 64, new Random(1));
         using ComputePool pool = new(1);
@@ -122,7 +126,7 @@ public sealed class PackedProductTests
             for (int i = 0; i < Width; i++)
             {
                 exact += (double)row[i] * source.Span(i, 1)[0];
-                bound += Math.Abs(row[i]) * 0.5 / 127; // Half a step, the largest activation being under 1.
+                bound += Math.Abs(row[i]) * 0.5 / 64; // Half a step, the largest activation being under 1.
             }
             Assert.InRange(y[n], exact - bound * 1.001, exact + bound * 1.001);
         }
@@ -154,7 +158,7 @@ public sealed class PackedProductTests
                     for (int i = 0; i < Width; i++)
                     {
                         exact += (double)row[i] * source.Span(m * Width + i, 1)[0];
-                        bound += Math.Abs(row[i]) / 32768; // Half a step of half a step, and the rounding of the sums.
+                        bound += Math.Abs(row[i]) / 16384; // The largest activation is under 1: its step 1/64, the fine one 1/16384; one step at most.
                     }
                     Assert.InRange(alone[n], exact - bound, exact + bound);
                 }

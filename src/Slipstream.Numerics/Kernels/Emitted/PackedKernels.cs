@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Numerics;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -12,16 +11,20 @@ internal sealed unsafe class PackedKernels
     public const int MaxGroups = 4;
 
     private static readonly ConcurrentDictionary<PackedLayout, PackedKernels> s_all = [];
-    private readonly EmittedKernel<PackedCall>[,] _kernels = new EmittedKernel<PackedCall>[QuantizedRows.TileRows, MaxGroups];
+    /// <summary>What a kernel asks memory for: weights that it comes to itself soon, or nothing; a number above is of lines of the weights after, for each group and 32 columns.</summary>
+    public const int Ahead = -1, Nothing = 0, MaxLines = 16;
+
+    private readonly EmittedKernel<PackedCall>[,,] _kernels = new EmittedKernel<PackedCall>[QuantizedRows.TileRows, MaxGroups, MaxLines + 2];
 
     private PackedKernels(PackedLayout layout)
     {
         for (int r = 1; r <= QuantizedRows.TileRows; r++)
             for (int g = 1; g <= MaxGroups; g++)
-            {
-                int rows = r, groups = g;
-                _kernels[r - 1, g - 1] = new EmittedKernel<PackedCall>($"packed {rows} x {groups}", c => new PackedKernelEmitter(c, layout, rows, groups).Emit());
-            }
+                for (int f = Ahead; f <= MaxLines; f++)
+                {
+                    (int rows, int groups, int fetch) = (r, g, f);
+                    _kernels[r - 1, g - 1, f - Ahead] = new EmittedKernel<PackedCall>($"packed {rows} x {groups}, {fetch}", c => new PackedKernelEmitter(c, layout, rows, groups, fetch).Emit());
+                }
     }
 
     /// <summary>The kernels of a layout.</summary>
@@ -33,8 +36,11 @@ internal sealed unsafe class PackedKernels
     public static int GroupsTogether(int rows) => rows <= 2 ? 4 : 2;
 
     /// <summary>The kernel for some rows of a tile by some groups, which lie <see cref="PackedCall.GroupStride"/> apart; assembled at its first use. At most 8 results of 16 fit the registers.</summary>
+    /// <param name="rows">Rows of each tile.</param>
+    /// <param name="groups">Groups of weights.</param>
+    /// <param name="fetch">What it asks memory for: <see cref="Ahead"/>, <see cref="Nothing"/> or lines.</param>
     // SAFETY: callers pass calls whose pointers hold what PackedCall says, for these rows and groups, on processors with AVX512-VNNI.
-    public delegate* unmanaged<PackedCall*, void> Entry(int rows, int groups) => _kernels[rows - 1, groups - 1].Entry;
+    public delegate* unmanaged<PackedCall*, void> Entry(int rows, int groups, int fetch = Ahead) => _kernels[rows - 1, groups - 1, fetch - Ahead].Entry;
 }
 
 /// <summary>Writes one kernel: some rows of activations by some groups of sixteen weight rows.</summary>
@@ -42,20 +48,18 @@ internal sealed class PackedKernelEmitter
 {
     private const byte AOrBAndC = 0xF8;
 
-
     private readonly Assembler c;
     private readonly PackedLayout _layout;
-    private readonly int _rows, _groups, _zeroShift, _ahead;
+    private readonly int _rows, _groups, _ahead, _fetch;
     private readonly bool _wide;
     private readonly AssemblerRegisterZMM[] _sums, _integers, _terms, _codes;
     private readonly AssemblerRegisterZMM _x4, _high, _lowMask, _highMask;
-    private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _x = rax, _stride = r8, _stride3 = r9, _blocks = r10, _inner = r11;
+    private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _x = rax, _stride = r8, _stride3 = r9, _blocks = r10, _inner = r11, _results = rbx, _tiles = r12, _tile = r13, _after = r14;
 
-    public PackedKernelEmitter(Assembler assembler, PackedLayout layout, int rows, int groups)
+    public PackedKernelEmitter(Assembler assembler, PackedLayout layout, int rows, int groups, int fetch)
     {
         c = assembler;
-        (_layout, _rows, _groups) = (layout, rows, groups);
-        _zeroShift = layout.Zero == 0 ? 0 : BitOperations.Log2((uint)layout.Zero);
+        (_layout, _rows, _groups, _fetch) = (layout, rows, groups, fetch);
         // Bytes ahead of its use that memory is asked for, in each stream: measured.
         _ahead = groups == PackedKernels.MaxGroups ? 2048 : 4096;
         _wide = layout.GroupLength == PackedLayout.PlaneLength;
@@ -63,7 +67,7 @@ internal sealed class PackedKernelEmitter
         AssemblerRegisterZMM[] Take(int n) => [.. Enumerable.Range(0, n).Select(_ => new AssemblerRegisterZMM(Register.ZMM0 + next++))];
         _sums = Take(count);
         _integers = Take(count);
-        _terms = Take(_wide ? count : 0);
+        _terms = Take(count);
         _codes = Take(Math.Max(3, groups));
         AssemblerRegisterZMM[] rest = Take(4);
         (_x4, _high, _lowMask, _highMask) = (rest[0], rest[1], rest[2], rest[3]);
@@ -71,15 +75,20 @@ internal sealed class PackedKernelEmitter
 
     public void Emit()
     {
-        Label blocks = c.CreateLabel(), planes = c.CreateLabel();
-        c.mov(_block, Argument(nameof(PackedCall.Weights)));
-        c.mov(_x, Argument(nameof(PackedCall.Activations)));
-        c.mov(_blocks, Argument(nameof(PackedCall.Blocks)));
+        Label tiles = c.CreateLabel(), blocks = c.CreateLabel(), planes = c.CreateLabel();
         if (_groups > 1) c.mov(_stride, Argument(nameof(PackedCall.GroupStride)));
         if (_groups > 3) c.lea(_stride3, __[_stride + _stride * 2]);
-        foreach (AssemblerRegisterZMM sum in _sums) c.vpxord(sum, sum, sum);
         if (_layout.LowBits < 8) Broadcast(_lowMask, (1 << _layout.LowBits) - 1);
         if (_layout.HighBits > 0) Broadcast(_highMask, ((1 << _layout.HighBits) - 1) << _layout.LowBits);
+        c.mov(_tile, Argument(nameof(PackedCall.Activations)));
+        c.mov(_tiles, Argument(nameof(PackedCall.Tiles)));
+        c.mov(_results, Argument(nameof(PackedCall.Results)));
+        if (_fetch > 0) c.mov(_after, Argument(nameof(PackedCall.After)));
+        c.Label(ref tiles);
+        c.mov(_block, Argument(nameof(PackedCall.Weights)));
+        c.mov(_x, _tile);
+        c.mov(_blocks, Argument(nameof(PackedCall.Blocks)));
+        foreach (AssemblerRegisterZMM sum in _sums) c.vpxord(sum, sum, sum);
         c.Label(ref blocks);
         if (_layout.Groups > 1)
         {
@@ -102,8 +111,11 @@ internal sealed class PackedKernelEmitter
         c.add(_block, _layout.BlockBytes);
         c.dec(_blocks);
         c.jnz(blocks);
-        c.mov(rbx, Argument(nameof(PackedCall.Results)));
-        for (int i = 0; i < _sums.Length; i++) c.vmovups(__zmmword_ptr[rbx + 64 * i], _sums[i]); // [group][row], as the registers are.
+        for (int i = 0; i < _sums.Length; i++) c.vmovups(__zmmword_ptr[_results + 64 * i], _sums[i]); // [group][row], as the registers are.
+        c.add(_results, 64 * _sums.Length);
+        c.add(_tile, Argument(nameof(PackedCall.TileBytes)));
+        c.dec(_tiles);
+        c.jnz(tiles);
     }
 
     /// <summary>32 columns, whose planes begin at a register and a displacement.</summary>
@@ -113,6 +125,7 @@ internal sealed class PackedKernelEmitter
         int lines = (at + _layout.PlaneBytes + 63) / 64, asked = 0, steps = 8 * _groups;
         void Prefetch(int done)
         {
+            if (_fetch != PackedKernels.Ahead) return;
             for (; asked < lines * _groups && asked * steps <= done * lines * _groups; asked++)
                 c.prefetcht0(__byte_ptr[Group(planes, asked % _groups) + (_ahead + 64 * (asked / _groups))]);
         }
@@ -125,10 +138,11 @@ internal sealed class PackedKernelEmitter
                 {
                     Prefetch((4 * half + step) * _groups + g);
                     Codes(_codes[g], g, planes, at, half, step);
+                    for (int line = 4 * half + step; line < _fetch; line += 8) c.prefetcht1(__byte_ptr[Group(_after, g) + 64 * line]);
                 }
                 for (int row = 0; row < _rows; row++)
                 {
-                    int activations = QuantizedRows.RecordLength * row + 16 * half + 4 * step;
+                    int activations = QuantizedRows.RecordLength * row + QuantizedRows.Group * half + PackedLayout.StepLength * step;
                     if (_groups == 1) c.vpdpbusd(_integers[row], _codes[0], __dword_bcst[_x + activations]);
                     else
                     {
@@ -138,24 +152,39 @@ internal sealed class PackedKernelEmitter
                     }
                 }
             }
-            foreach (AssemblerRegisterZMM integer in _integers) c.vcvtdq2ps(integer, integer);
-            for (int g = 0; g < _groups; g++)
-                if (_wide) Finish32(g, half);
-                else Finish16(g, half);
+            Scale(half);
+            if (!_wide || half == 1)
+                for (int g = 0; g < _groups; g++) Finish(g, half);
         }
+        if (_fetch > 0) c.add(_after, 64 * _fetch);
     }
 
-    /// <summary>Integers begin at what the code for zero takes off.</summary>
+    /// <summary>Integers begin at the origin's bits, less what the code for zero adds.</summary>
     private void Start(int half)
     {
         for (int row = 0; row < _rows; row++)
+        {
+            c.vpbroadcastd(_integers[row], __dword_ptr[_x + ((_layout.Zero == 0 ? QuantizedRows.OriginsAt : QuantizedRows.StartsAt) + Half(half, row))]);
+            for (int g = 1; g < _groups; g++) c.vmovdqa64(_integers[g * _rows + row], _integers[row]);
+        }
+    }
+
+    /// <summary>Scales the integers of a half, and adds them to the other's where the halves share a weight scale. Subtractions and additions leave the multipliers, which bound these kernels, to the products.</summary>
+    private void Scale(int half)
+    {
+        bool adds = _wide && half == 1;
+        for (int row = 0; row < _rows; row++)
+        {
+            if (_groups > 1) c.vbroadcastss(_x4, __dword_ptr[_x + (QuantizedRows.OriginsAt + Half(half, row))]);
             for (int g = 0; g < _groups; g++)
             {
-                AssemblerRegisterZMM integer = _integers[g * _rows + row];
-                if (_layout.Zero == 0) c.vpxord(integer, integer, integer);
-                else if (g > 0) c.vmovdqa64(integer, _integers[row]);
-                else c.vpslld(integer, __dword_bcst[_x + (QuantizedRows.MinusSumsAt + Half(half, row))], (byte)_zeroShift);
+                (AssemblerRegisterZMM term, AssemblerRegisterZMM integer) = (_terms[g * _rows + row], _integers[g * _rows + row]);
+                AssemblerRegisterZMM scaled = adds ? integer : term;
+                if (_groups > 1) c.vsubps(scaled, integer, _x4);
+                else c.vsubps(scaled, integer, __dword_bcst[_x + (QuantizedRows.OriginsAt + Half(half, row))]);
+                if (adds) c.vaddps(term, term, integer);
             }
+        }
     }
 
     private void Codes(AssemblerRegisterZMM code, int g, AssemblerRegister64 planes, int at, int half, int step)
@@ -191,33 +220,14 @@ internal sealed class PackedKernelEmitter
         else c.vpternlogd(code, _highMask, high, AOrBAndC);
     }
 
-    private void Finish32(int g, int half)
+    /// <summary>Adds the columns that share a weight scale, 32 or a half of them, to the sums.</summary>
+    private void Finish(int g, int half)
     {
-        for (int row = 0; row < _rows; row++)
-        {
-            int i = g * _rows + row;
-            AssemblerMemoryOperand scale = __dword_bcst[_x + (QuantizedRows.ScalesAt + Half(half, row))];
-            if (half == 0) c.vmulps(_terms[i], _integers[i], scale);
-            else c.vfmadd231ps(_terms[i], _integers[i], scale);
-        }
-        if (half == 0) return;
-        LoadScales(g, 0);
+        LoadScales(g, _wide ? 0 : half);
         for (int row = 0; row < _rows; row++) c.vfmadd231ps(_sums[g * _rows + row], _terms[g * _rows + row], _codes[0]);
         if (!_layout.HasOffsets) return;
-        for (int row = 0; row < _rows; row++) c.vfmadd231ps(_sums[g * _rows + row], _codes[1], __dword_bcst[_x + (QuantizedRows.TermsAt + 4 * row)]);
-    }
-
-    private void Finish16(int g, int half)
-    {
-        LoadScales(g, half);
         for (int row = 0; row < _rows; row++)
-        {
-            int i = g * _rows + row;
-            c.vmulps(_integers[i], _integers[i], __dword_bcst[_x + (QuantizedRows.ScalesAt + Half(half, row))]);
-            c.vfmadd231ps(_sums[i], _integers[i], _codes[0]);
-        }
-        if (!_layout.HasOffsets) return;
-        for (int row = 0; row < _rows; row++) c.vfmadd231ps(_sums[g * _rows + row], _codes[1], __dword_bcst[_x + (QuantizedRows.HalfTermsAt + Half(half, row))]);
+            c.vfmadd231ps(_sums[g * _rows + row], _codes[1], __dword_bcst[_x + (_wide ? QuantizedRows.TermsAt + 4 * row : QuantizedRows.GroupTermsAt + Half(half, row))]);
     }
 
     /// <summary>Scales and offsets of a group of columns, in the first two registers of codes, which are free then.</summary>
@@ -236,7 +246,7 @@ internal sealed class PackedKernelEmitter
         c.vmulps(offset, offset, number);
     }
 
-    private static int Half(int half, int row) => 4 * (QuantizedRows.TileRows * half + row);
+    private static int Half(int half, int row) => 4 * (2 * row + half);
 
     private AssemblerMemoryOperand Group(AssemblerRegister64 start, int g) => g switch
     {
