@@ -11,7 +11,7 @@ public enum ActivationPrecision
     /// <summary>32-bit floats; quantised weights are decoded first.</summary>
     F32,
 
-    /// <summary>8-bit integers in groups of 16 with one scale each; only for block formats, others take <see cref="F32"/>.</summary>
+    /// <summary>8-bit integers in groups of 16 with one scale each, a power of two; only for block formats, others take <see cref="F32"/>.</summary>
     Int8,
 
     /// <summary>As <see cref="Int8"/>, with what the 8 bits leave over in another 8: nearly the results of <see cref="F32"/>, at half the speed of <see cref="Int8"/> where arithmetic bounds it.</summary>

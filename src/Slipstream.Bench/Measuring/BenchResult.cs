@@ -31,6 +31,7 @@ internal sealed record BenchResult(Workload Work, Spread Milliseconds, long Byte
 /// <param name="ReadBandwidth">Its read bandwidth, bytes a second, and streams a thread.</param>
 /// <param name="PeakInt8">Its peak on 8-bit integers, operations a second, and the instructions.</param>
 /// <param name="PeakF32">Its peak on 32-bit floats, operations a second, and the instructions.</param>
+/// <param name="PeakBf16">Its peak on 16-bit floats, operations a second, and the instructions; null where it has none for them.</param>
 /// <param name="Model">The model's name.</param>
 /// <param name="Format">Its format.</param>
 /// <param name="Threads">Threads of every engine.</param>
@@ -38,5 +39,5 @@ internal sealed record BenchResult(Workload Work, Spread Milliseconds, long Byte
 /// <param name="Engines">Each engine in a line, ours first.</param>
 /// <param name="Notes">What was left out, and why.</param>
 /// <param name="Results">The figures.</param>
-internal sealed record BenchReport(Machine Machine, (double PerSecond, int Streams) ReadBandwidth, (double PerSecond, string Kernel) PeakInt8, (double PerSecond, string Kernel) PeakF32,
+internal sealed record BenchReport(Machine Machine, (double PerSecond, int Streams) ReadBandwidth, (double PerSecond, string Kernel) PeakInt8, (double PerSecond, string Kernel) PeakF32, (double PerSecond, string Kernel)? PeakBf16,
     string Model, string Format, int Threads, int Rounds, IReadOnlyList<string> Engines, IReadOnlyList<string> Notes, IReadOnlyList<BenchResult> Results);

@@ -46,7 +46,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
             }
             foreach (Workload work in profile ? works : []) Profile(work);
         }
-        return new BenchReport(machine, ceilings.Read, ceilings.Int8, ceilings.F32, model, format, ours.Pool.Threads, plan.Repeat,
+        return new BenchReport(machine, ceilings.Read, ceilings.Int8, ceilings.F32, ceilings.Bf16, model, format, ours.Pool.Threads, plan.Repeat,
             [.. contenders.Select(c => c.Description)], [.. _notes], [.. plan.All.Select(work => Result(work, ceilings))]);
     }
 
@@ -148,7 +148,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
     {
         Spread spread = Spread.Of(Times(work, ours));
         double seconds = spread.Median / 1000, byBytes = _bytes[work] / ceilings.Read.BytesPerSecond;
-        double byOperations = operations.Seconds(work, ceilings.Int8.PerSecond, ceilings.F32.PerSecond);
+        double byOperations = operations.Seconds(work, ceilings.Int8.PerSecond, (ceilings.Bf16 ?? ceilings.F32).PerSecond, ceilings.F32.PerSecond);
         Dictionary<string, Spread> others = [];
         foreach (IContender peer in peers)
             if (Times(work, peer) is { Count: > 0 } times) others[peer.Name] = Spread.Of(times);

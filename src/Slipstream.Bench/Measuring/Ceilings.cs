@@ -32,12 +32,16 @@ internal sealed class Ceilings : IDisposable
     /// <summary>Operations a second on 32-bit floats, and the instructions that reached it.</summary>
     public (double PerSecond, string Kernel) F32 { get; private set; }
 
+    /// <summary>Operations a second on pairs of 16-bit floats, and the instructions that reached it; null where there are none.</summary>
+    public (double PerSecond, string Kernel)? Bf16 { get; private set; }
+
     /// <summary>Measures everything and keeps what is better than before: other work that runs beside a pass lowers it, and nothing raises it.</summary>
     public void Measure()
     {
         MeasureRead();
         Int8 = Better(Int8, PeakOperations.Int8);
         F32 = Better(F32, PeakOperations.F32);
+        if (PeakOperations.Bf16.Count > 0) Bf16 = Better(Bf16 ?? default, PeakOperations.Bf16);
     }
 
     /// <summary>Reads half a gibibyte in 1 to 8 streams a thread.</summary>

@@ -7,7 +7,7 @@ namespace Slipstream.Bench;
 internal sealed class Operations
 {
     private readonly ModelConfig _config;
-    private readonly long _bodyInt8, _bodyF32, _headInt8, _headF32;
+    private readonly long _bodyInt8, _bodyBf16, _bodyF32, _headInt8, _headBf16, _headF32;
 
     /// <summary>Counts the weights of a model.</summary>
     /// <param name="config">Its shape.</param>
@@ -24,20 +24,25 @@ internal sealed class Operations
             bool isEmbedding = IsNamed(tensor, "token_embd.weight", "embed_tokens.weight", "wte.weight"), isHead = IsHead(tensor) || (isEmbedding && !hasHead);
             if ((isEmbedding && !isHead) || IsNamed(tensor, "position_embd.weight", "wpe.weight")) continue;
             bool int8 = precision != ActivationPrecision.F32 && WeightFormats.TryGet(tensor.Format, out WeightFormat? format) && format.BlockLength > 1;
-            (isHead ? ref int8 ? ref _headInt8 : ref _headF32 : ref int8 ? ref _bodyInt8 : ref _bodyF32) += 2 * tensor.Elements;
+            bool bf16 = precision == ActivationPrecision.Bf16 && tensor.Format == BF16.Name;
+            ref long body = ref int8 ? ref _bodyInt8 : ref bf16 ? ref _bodyBf16 : ref _bodyF32;
+            ref long head = ref int8 ? ref _headInt8 : ref bf16 ? ref _headBf16 : ref _headF32;
+            (isHead ? ref head : ref body) += 2 * tensor.Elements;
         }
     }
 
     /// <summary>The least time a pass can take by its operations, in seconds.</summary>
     /// <param name="work">The pass.</param>
     /// <param name="int8PerSecond">The machine's peak on 8-bit integers.</param>
+    /// <param name="bf16PerSecond">The machine's peak on 16-bit floats.</param>
     /// <param name="f32PerSecond">The machine's peak on 32-bit floats.</param>
-    public double Seconds(Workload work, double int8PerSecond, double f32PerSecond)
+    public double Seconds(Workload work, double int8PerSecond, double bf16PerSecond, double f32PerSecond)
         => (_bodyInt8 * (double)work.Rows + _headInt8 * (double)work.Outputs) / int8PerSecond
+            + (_bodyBf16 * (double)work.Rows + _headBf16 * (double)work.Outputs) / bf16PerSecond
             + (_bodyF32 * (double)work.Rows + _headF32 * (double)work.Outputs + Attention(work)) / f32PerSecond;
 
     /// <summary>Multiplications and additions of a pass.</summary>
-    public double Count(Workload work) => (_bodyInt8 + _bodyF32) * (double)work.Rows + (_headInt8 + _headF32) * (double)work.Outputs + Attention(work);
+    public double Count(Workload work) => (_bodyInt8 + _bodyBf16 + _bodyF32) * (double)work.Rows + (_headInt8 + _headBf16 + _headF32) * (double)work.Outputs + Attention(work);
 
     /// <summary>Operations of attention: two products with each visible row's key and value, for each query head.</summary>
     private double Attention(Workload work)

@@ -38,6 +38,7 @@ internal static class RooflineSvg
         Text(svg, 18, (Top + Height - Bottom) / 2, "billions of operations a second", string.Create(CultureInfo.InvariantCulture, $"text-anchor=\"middle\" transform=\"rotate(-90 18 {(Top + Height - Bottom) / 2})\""));
         Roof(svg, x, y, bandwidth, int8, "#1f77b4", string.Create(CultureInfo.InvariantCulture, $"8-bit integers, {int8 / 1e9:0} GOP/s"));
         Roof(svg, x, y, bandwidth, f32, "#7f7f7f", string.Create(CultureInfo.InvariantCulture, $"32-bit floats, {f32 / 1e9:0} GFLOP/s"));
+        if (report.PeakBf16 is { } bf16) Roof(svg, x, y, bandwidth, bf16.PerSecond, "#17becf", string.Create(CultureInfo.InvariantCulture, $"16-bit floats, {bf16.PerSecond / 1e9:0} GFLOP/s"));
         Text(svg, x.At(x.Least) + 6, y.At(bandwidth * x.Least) - 8, string.Create(CultureInfo.InvariantCulture, $"memory, {bandwidth / 1e9:0.0} GB/s"), "fill=\"#444444\"");
         for (int i = 0; i < results.Length; i++)
         {

@@ -21,6 +21,8 @@ internal static class BenchReportJson
         Number(writer, "read_bandwidth_gb_per_second", report.ReadBandwidth.PerSecond / 1e9, 2);
         Number(writer, "peak_int8_gops", report.PeakInt8.PerSecond / 1e9, 1);
         Number(writer, "peak_f32_gflops", report.PeakF32.PerSecond / 1e9, 1);
+        if (report.PeakBf16 is { } bf16) Number(writer, "peak_bf16_gflops", bf16.PerSecond / 1e9, 1);
+        else writer.WriteNull("peak_bf16_gflops");
         writer.WriteString("commit", report.Machine.Commit);
         writer.WriteEndObject();
         Texts(writer, "engines", report.Engines);

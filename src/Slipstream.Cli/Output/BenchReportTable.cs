@@ -30,7 +30,7 @@ internal static class BenchReportTable
         Machine machine = report.Machine;
         yield return $"{report.Model}, {report.Format}, {report.Threads} {(report.Threads == 1 ? "thread" : "threads")}, {report.Rounds} {(report.Rounds == 1 ? "round" : "rounds")} after two that do not count";
         yield return $"{machine.Cpu}, {machine.Cores} processors, {string.Join(' ', machine.InstructionSets)}; {machine.System}; commit {machine.Commit ?? "not known"}{(machine.Load is { } load ? string.Create(CultureInfo.InvariantCulture, $"; load before {load:0.00}") : "")}";
-        yield return string.Create(CultureInfo.InvariantCulture, $"reads {report.ReadBandwidth.PerSecond / 1e9:0.0} GB/s ({report.ReadBandwidth.Streams} streams a thread); {report.PeakInt8.PerSecond / 1e9:0} GOP/s on 8-bit integers ({report.PeakInt8.Kernel}); {report.PeakF32.PerSecond / 1e9:0} GFLOP/s on 32-bit floats ({report.PeakF32.Kernel})");
+        yield return string.Create(CultureInfo.InvariantCulture, $"reads {report.ReadBandwidth.PerSecond / 1e9:0.0} GB/s ({report.ReadBandwidth.Streams} streams a thread); {report.PeakInt8.PerSecond / 1e9:0} GOP/s on 8-bit integers ({report.PeakInt8.Kernel}); {report.PeakF32.PerSecond / 1e9:0} GFLOP/s on 32-bit floats ({report.PeakF32.Kernel}){(report.PeakBf16 is { } bf16 ? $"; {bf16.PerSecond / 1e9:0} on 16-bit floats ({bf16.Kernel})" : "")}");
         foreach (string engine in report.Engines) yield return engine;
     }
 

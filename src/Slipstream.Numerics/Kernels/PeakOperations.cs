@@ -25,9 +25,14 @@ internal static unsafe class PeakOperations
     /// <summary>Products of 32-bit floats.</summary>
     public static IReadOnlyList<PeakKernel> F32 { get; } = [.. F32Kernels()];
 
+    /// <summary>Products of pairs of 16-bit floats, summed to 32 bits; empty where there is no instruction for it.</summary>
+    public static IReadOnlyList<PeakKernel> Bf16 { get; } = EmittedKernels.IsAvailable && EmissionSupport.HasBf16
+        ? [new PeakKernel("vdpbf16ps zmm, emitted", rounds => PeakKernels.Run(PeakKernels.DotHalves, rounds), PeakKernels.Products * VectorBytes)]
+        : [];
+
     private static IEnumerable<PeakKernel> Int8Kernels()
     {
-        if (EmittedKernels.IsAvailable && EmissionSupport.HasVnni512) yield return new PeakKernel("vpdpbusd zmm, emitted", PeakKernels.Run, PeakKernels.Products * 2 * VectorBytes);
+        if (EmittedKernels.IsAvailable && EmissionSupport.HasVnni512) yield return new PeakKernel("vpdpbusd zmm, emitted", rounds => PeakKernels.Run(PeakKernels.DotBytes, rounds), PeakKernels.Products * 2 * VectorBytes);
         if (Avx512BW.IsSupported) yield return new PeakKernel("vpmaddubsw zmm, sums of 16 bits", MultiplyAdd512, Accumulators * 2 * VectorBytes);
         if (AvxVnni.IsSupported) yield return new PeakKernel("vpdpbusd ymm", DotProduct256, Accumulators * 2 * VectorBytes / 2);
         if (Avx2.IsSupported) yield return new PeakKernel("vpmaddubsw ymm, sums of 16 bits", MultiplyAdd256, Accumulators * 2 * VectorBytes / 2);

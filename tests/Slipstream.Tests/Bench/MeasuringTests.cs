@@ -34,7 +34,7 @@ public sealed class MeasuringTests
     [Fact]
     public void Peak_kernels_compute_what_they_count()
     {
-        foreach (PeakKernel kernel in (PeakKernel[])[.. PeakOperations.Int8, .. PeakOperations.F32])
+        foreach (PeakKernel kernel in (PeakKernel[])[.. PeakOperations.Int8, .. PeakOperations.Bf16, .. PeakOperations.F32])
         {
             Assert.True(kernel.OperationsPerRound > 0, kernel.Name);
             Assert.NotEqual(kernel.Run(3), kernel.Run(8));
@@ -42,13 +42,18 @@ public sealed class MeasuringTests
     }
 
     [Fact]
-    public void The_peak_of_emitted_byte_products_is_sound_and_counts_every_round()
+    public void The_peaks_of_emitted_products_are_sound_and_count_every_round()
     {
         foreach (bool windows in (ReadOnlySpan<bool>)[false, true])
+        {
             Assert.InRange(MachineCode.Check(PeakKernels.DotBytes.Assemble(windows), windows).Count, 40, 120);
+            Assert.InRange(MachineCode.Check(PeakKernels.DotHalves.Assemble(windows), windows).Count, 40, 120);
+        }
         if (!EmittedKernels.IsAvailable || !EmissionSupport.HasVnni512) return;
         // A lane of a round: 1·1 + 2·2 + 3·3 + 4·4, in each accumulator.
-        Assert.Equal(7L * PeakKernels.Products * 30, PeakKernels.Run(7));
+        Assert.Equal(7L * PeakKernels.Products * 30, PeakKernels.Run(PeakKernels.DotBytes, 7));
+        // Of pairs of ones, two.
+        if (EmissionSupport.HasBf16) Assert.Equal(7f * PeakKernels.Products * 2, BitConverter.Int32BitsToSingle((int)PeakKernels.Run(PeakKernels.DotHalves, 7)));
     }
 
     [Fact]
@@ -134,11 +139,13 @@ public sealed class MeasuringTests
         Assert.InRange(contender.BytesRead - before - weights, 100 * 2 * 2 * 128 * sizeof(float), 4 * 104 * 2 * 2 * 128 * sizeof(float));
 
         Operations int8 = new(contender.Config, contender.Tensors, ActivationPrecision.Auto), f32 = new(contender.Config, contender.Tensors, ActivationPrecision.F32);
-        Assert.Equal(2.0 * 4 * (layers + head) + attention * (101 + 102 + 103 + 104), int8.Seconds(verify, 1, 1));
-        Assert.Equal(int8.Seconds(verify, 1, 1), f32.Seconds(verify, 1e9, 1));
-        Assert.Equal(attention * 410.0, int8.Seconds(verify, 1e30, 1), 1e-3);
-        Assert.Equal(2.0 * (8 * layers + head) + attention * 36, int8.Seconds(new Workload(WorkKind.Prefill, 8, 0), 1, 1));
-        Assert.Equal(2.0 * 8 * (layers + head) + attention * 8 * 108.5, int8.Seconds(new Workload(WorkKind.Batch, 8, 100, 16), 1, 1));
+        Assert.Equal(2.0 * 4 * (layers + head) + attention * (101 + 102 + 103 + 104), int8.Seconds(verify, 1, 1e30, 1));
+        Assert.Equal(int8.Seconds(verify, 1, 1e30, 1), f32.Seconds(verify, 1e9, 1e30, 1));
+        Operations bf16 = new(contender.Config, contender.Tensors.Select(t => t with { Format = "BF16" }), ActivationPrecision.Bf16);
+        Assert.Equal(int8.Seconds(verify, 1, 1e30, 1), bf16.Seconds(verify, 1e9, 1, 1));
+        Assert.Equal(attention * 410.0, int8.Seconds(verify, 1e30, 1e30, 1), 1e-3);
+        Assert.Equal(2.0 * (8 * layers + head) + attention * 36, int8.Seconds(new Workload(WorkKind.Prefill, 8, 0), 1, 1e30, 1));
+        Assert.Equal(2.0 * 8 * (layers + head) + attention * 8 * 108.5, int8.Seconds(new Workload(WorkKind.Batch, 8, 100, 16), 1, 1e30, 1));
     }
 
     [Fact]

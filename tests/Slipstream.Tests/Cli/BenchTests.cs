@@ -62,7 +62,7 @@ public sealed class BenchTests
         Assert.Equal((0, ""), (run.Code, run.Error));
         using JsonDocument json = JsonDocument.Parse(run.Out);
         JsonElement root = json.RootElement, machine = root.GetProperty("machine");
-        Assert.Equal(["cpu", "cores", "instruction_sets", "read_bandwidth_gb_per_second", "peak_int8_gops", "peak_f32_gflops", "commit"], machine.EnumerateObject().Select(p => p.Name));
+        Assert.Equal(["cpu", "cores", "instruction_sets", "read_bandwidth_gb_per_second", "peak_int8_gops", "peak_f32_gflops", "peak_bf16_gflops", "commit"], machine.EnumerateObject().Select(p => p.Name));
         Assert.Equal(Environment.ProcessorCount, machine.GetProperty("cores").GetInt32());
         Assert.All(["read_bandwidth_gb_per_second", "peak_int8_gops", "peak_f32_gflops"], name => Assert.True(machine.GetProperty(name).GetDouble() > 0));
         Assert.Equal(("tiny", 2, 2), (root.GetProperty("model").GetString(), root.GetProperty("threads").GetInt32(), root.GetProperty("repeat").GetInt32()));
@@ -174,7 +174,7 @@ public sealed class BenchTests
     {
         Spread sixty = new(50, 60, 70), hundred = new(90, 100, 110);
         Dictionary<string, Spread> one = new() { ["slow"] = hundred }, both = new() { ["slow"] = new(40, 60, 80), ["fast"] = new(10, 15, 20) };
-        return new BenchReport(new Machine("cpu", 2, ["AVX2"], "system", null, null), (70e9, 4), (1e12, "a"), (2e11, "b"), "m", "Q8_0", 2, 3, ["one", "another"], ["a note"],
+        return new BenchReport(new Machine("cpu", 2, ["AVX2"], "system", null, null), (70e9, 4), (1e12, "a"), (2e11, "b"), (4e11, "c"), "m", "Q8_0", 2, 3, ["one", "another"], ["a note"],
         [
             new(new Workload(WorkKind.Prefill, 6, 0), hundred, 10, 0.5, 0.75, one),
             new(new Workload(WorkKind.Verify, 6, 0), sixty, 10, 0.5, 0.75, both),

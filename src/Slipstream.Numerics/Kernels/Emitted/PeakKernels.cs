@@ -13,27 +13,34 @@ internal unsafe struct PeakCall
     public byte* Factors, Sums;
 }
 
-/// <summary>The peak of products of bytes by 512-bit <c>vpdpbusd</c>, which is what packed products are made of.</summary>
+/// <summary>The peaks of the 512-bit instructions that emitted kernels are made of: <c>vpdpbusd</c> for bytes, <c>vdpbf16ps</c> for pairs of 16-bit floats.</summary>
 internal static unsafe class PeakKernels
 {
-    /// <summary>Products of 64 bytes in a round.</summary>
+    /// <summary>Products of two vectors of 64 bytes in a round.</summary>
     public const int Products = 12;
 
-    /// <summary>The kernel.</summary>
-    public static EmittedKernel<PeakCall> DotBytes { get; } = new("peak of vpdpbusd", Emit);
+    /// <summary>The kernel for bytes.</summary>
+    public static EmittedKernel<PeakCall> DotBytes { get; } = new("peak of vpdpbusd", c => Emit(c, c.vpdpbusd, c.vpaddd));
+
+    /// <summary>The kernel for 16-bit floats.</summary>
+    public static EmittedKernel<PeakCall> DotHalves { get; } = new("peak of vdpbf16ps", c => Emit(c, c.vdpbf16ps, c.vaddps));
 
     /// <summary>Runs rounds on this thread; the result depends on all of them.</summary>
-    public static long Run(int rounds)
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="rounds">Rounds.</param>
+    /// <returns>The bits of the first sum.</returns>
+    public static long Run(EmittedKernel<PeakCall> kernel, int rounds)
     {
         // SAFETY: the kernel reads one vector and writes one.
         byte* factors = stackalloc byte[64], sums = stackalloc byte[64];
         for (int i = 0; i < 64; i++) factors[i] = (byte)(1 + i);
+        if (kernel == DotHalves) new Span<ushort>(factors, 32).Fill(0x3F80); // ones
         PeakCall call = new() { Rounds = Math.Max(1, rounds), Factors = factors, Sums = sums };
-        DotBytes.Entry(&call);
+        kernel.Entry(&call);
         return ((int*)sums)[0];
     }
 
-    private static void Emit(Assembler c)
+    private static void Emit(Assembler c, Action<AssemblerRegisterZMM, AssemblerRegisterZMM, AssemblerRegisterZMM> multiply, Action<AssemblerRegisterZMM, AssemblerRegisterZMM, AssemblerRegisterZMM> add)
     {
         AssemblerRegisterZMM Sum(int i) => new(Register.ZMM0 + i);
         Label rounds = c.CreateLabel();
@@ -43,10 +50,10 @@ internal static unsafe class PeakKernels
         c.vmovdqu64(zmm31, zmm30);
         for (int i = 0; i < Products; i++) c.vpxord(Sum(i), Sum(i), Sum(i));
         c.Label(ref rounds);
-        for (int i = 0; i < Products; i++) c.vpdpbusd(Sum(i), zmm30, zmm31);
+        for (int i = 0; i < Products; i++) multiply(Sum(i), zmm30, zmm31);
         c.dec(rax);
         c.jnz(rounds);
-        for (int i = 1; i < Products; i++) c.vpaddd(zmm0, zmm0, Sum(i));
+        for (int i = 1; i < Products; i++) add(zmm0, zmm0, Sum(i));
         c.mov(rdx, __qword_ptr[rcx + 16]);
         c.vmovdqu64(__zmmword_ptr[rdx], zmm0);
     }
