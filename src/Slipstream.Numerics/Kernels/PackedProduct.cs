@@ -22,13 +22,17 @@ internal readonly record struct PackedLayers(PackedLinear First, PackedLinear? S
     }
 }
 
-/// <summary>The product of quantised activations and packed weights, in parallel over groups of sixteen rows of W.</summary>
+/// <summary>The product of quantised activations and packed weights, in parallel over groups of sixteen rows of W and, where activations are many, over rows of these.</summary>
 internal static unsafe class PackedProduct
 {
     private const int GroupRows = PackedLayout.Rows, TileRows = QuantizedRows.TileRows;
 
     // Activations that are gone through for each group of weights: what stays in the second-level cache. Tiles of them whose results are made before they are stored.
     private const int CachedBytes = 384 << 10, StoredTiles = 16;
+
+    // Rows of activations for each thread from which on each takes its own ones, which the jobs before and after give it too, and goes over all weights: what the threads then hand to each other
+    // would cost more than what they read twice.
+    private const int OwnRows = 16;
 
     /// <summary>Computes <c>y = x · Wᵀ</c> for each layer; the outputs of layers that are null are empty.</summary>
     /// <param name="layers">The layers.</param>
@@ -43,21 +47,23 @@ internal static unsafe class PackedProduct
         if (x.Rows == 0) return;
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
         bool emitted = x.UsesEmitted && EmissionSupport.HasVnni512;
+        int shares = x.Rows >= OwnRows * pool.Threads ? pool.Threads : 1;
         // SAFETY: the outputs are pinned until every range has run; the quantised rows are as wide as the layers.
         fixed (float* y0 = first.Data)
         fixed (float* y1 = second.Data)
         fixed (float* y2 = third.Data)
         {
-            Job job = new() { Counters = pool.Counters };
+            Job job = new() { Shares = shares, Counters = pool.Counters };
             Add(ref job.Parts[0], 0, layers.First, y0, first.Stride);
             Add(ref job.Parts[1], 1, layers.Second, y1, second.Stride);
             Add(ref job.Parts[2], 2, layers.Third, y2, third.Stride);
-            pool.For(ref job, job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups, Math.Max(1, job.Parts[0].Together));
+            job.Groups = job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups;
+            pool.For(ref job, shares * job.Groups, Math.Max(1, job.Parts[0].Together));
         }
 
         void Add(ref Part part, int index, PackedLinear? layer, float* y, int stride)
         {
-            if (layer is not null) part = new Part(layer, x.Quantized(pool, index >= exactFrom, layers.Zero), index >= exactFrom, y, stride, emitted);
+            if (layer is not null) part = new Part(layer, x.Quantized(pool, index >= exactFrom, layers.Zero), index >= exactFrom, y, stride, shares, emitted);
         }
     }
 
@@ -67,18 +73,19 @@ internal static unsafe class PackedProduct
         public readonly byte* Packed, X;
         public readonly float* Y;
         public readonly nint GroupBytes, TileBytes, YStride, Blocks;
-        public readonly int Groups, OutFeatures, Rows, CachedTiles, Together;
+        public readonly int Groups, OutFeatures, Rows, Tiles, CachedTiles, Together;
         public readonly bool Exact;
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
 
-        public Part(PackedLinear layer, QuantizedRows x, bool exact, float* y, int stride, bool emitted)
+        public Part(PackedLinear layer, QuantizedRows x, bool exact, float* y, int stride, int shares, bool emitted)
         {
             Packed = layer.Pointer;
             X = x.Pointer;
             Y = y;
             YStride = stride;
             (Groups, OutFeatures, Rows, Exact) = (layer.Groups, layer.OutFeatures, x.Rows, exact);
+            Tiles = (Rows + TileRows - 1) / TileRows;
             GroupBytes = (nint)layer.GroupBytes;
             TileBytes = QuantizedRows.TileBytes(layer.InFeatures);
             Blocks = layer.InFeatures / layer.Layout.BlockLength;
@@ -86,7 +93,7 @@ internal static unsafe class PackedProduct
             Compiled = layer.Kernel;
             if (!emitted) return;
             Together = PackedKernels.GroupsTogether(Rows);
-            int tiles = Math.Min(CachedTiles, (Rows + TileRows - 1) / TileRows);
+            int tiles = Math.Min(CachedTiles, (Tiles + shares - 1) / shares);
             Several = new Kernels(layer, Rows, tiles, Together);
             Single = new Kernels(layer, Rows, tiles, 1);
         }
@@ -133,6 +140,7 @@ internal static unsafe class PackedProduct
     private struct Job : IRangeJob
     {
         public ThreeParts Parts;
+        public int Shares, Groups;
         public ComputeCounters Counters;
 
         public readonly void Execute(int from, int to, int worker)
@@ -140,30 +148,36 @@ internal static unsafe class PackedProduct
             // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results have room for what one call makes (more than two groups go together where there is one tile only),
             // and each output is as wide as its layer.
             float* results = stackalloc float[2 * StoredTiles * TileRows * GroupRows];
+            for (int share = from / Groups; share * Groups < to; share++)
+                Multiply(Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups), share, results);
+        }
+
+        // A range of the groups of all parts, by a share of the rows.
+        private readonly void Multiply(int from, int to, int share, float* results)
+        {
             for (int p = 0; p < 3 && to > 0; p++)
             {
                 ref readonly Part part = ref Parts[p];
-                int begin = Math.Max(0, from), end = Math.Min(to, part.Groups);
+                int begin = Math.Max(0, from), end = Math.Min(to, part.Groups), firstTile = (int)((long)part.Tiles * share / Shares), endTile = (int)((long)part.Tiles * (share + 1) / Shares);
                 if (begin < end)
                 {
                     int each = part.Together > 1 ? (end - begin) / part.Together : 0;
-                    if (each > 0) Multiply(in part, begin, each, part.Together, results);
-                    Multiply(in part, begin + each * part.Together, end - begin - each * part.Together, 1, results);
-                    Counters.AddWeights((end - begin) * (long)part.GroupBytes);
+                    if (each > 0) Multiply(in part, begin, each, part.Together, firstTile, endTile, results);
+                    Multiply(in part, begin + each * part.Together, end - begin - each * part.Together, 1, firstTile, endTile, results);
+                    if (share == 0) Counters.AddWeights((end - begin) * (long)part.GroupBytes);
                 }
                 (from, to) = (from - part.Groups, to - part.Groups);
             }
         }
 
         // Weights in `streams` runs of `count` groups each, one group of every run at a time.
-        private static void Multiply(in Part part, int from, int count, int streams, float* results)
+        private static void Multiply(in Part part, int from, int count, int streams, int firstTile, int endTile, float* results)
         {
-            int tiles = (part.Rows + TileRows - 1) / TileRows;
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
             PackedCall call = new() { Results = results, Blocks = part.Blocks, GroupStride = count * part.GroupBytes, TileBytes = part.TileBytes };
-            for (int first = 0; first < tiles; first += part.CachedTiles)
+            for (int first = firstTile; first < endTile; first += part.CachedTiles)
             {
-                int end = Math.Min(tiles, first + part.CachedTiles);
+                int end = Math.Min(endTile, first + part.CachedTiles);
                 for (int group = from; group < from + count; group++)
                 {
                     call.Weights = part.Packed + group * part.GroupBytes;
@@ -173,7 +187,7 @@ internal static unsafe class PackedProduct
                         delegate* unmanaged<PackedCall*, void> kernel = kernels.First;
                         n = 1;
                         if (rows < TileRows) kernel = kernels.Rest;
-                        else if (part.Together > 0 && (tile > first || (group > from && tiles > 1)))
+                        else if (part.Together > 0 && (tile > first || (group > from && part.Tiles > 1)))
                         {
                             kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
                             n = Math.Min(Math.Min(end, part.Rows / TileRows) - tile, Math.Min(StoredTiles, asking > 0 ? asking : StoredTiles));

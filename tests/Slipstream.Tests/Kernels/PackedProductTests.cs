@@ -107,6 +107,19 @@ public sealed class PackedProductTests
         Assert.All(y, v => Assert.Equal(0f, v));
     }
 
+    /// <summary>Rows so wide that few tiles of them stay in the cache are gone through in several turns.</summary>
+    [Fact]
+    public void Wide_rows_have_the_bits_of_the_reference()
+    {
+        const int Width = 32768, OutFeatures = 35;
+        using NativeBuffer<byte> data = TestFormat<Bits8>.Random(OutFeatures, Width, new Random(5));
+        int rowBytes = (int)(data.Length / OutFeatures);
+        using ComputePool pool = new(1);
+        using Linear linear = Linear.Pack<TestFormat<Bits8>>(data.Region, OutFeatures, Width, pool);
+        foreach (KernelTier tier in Tiers)
+            Products.Check(linear, ActivationPrecision.Int8, (row, x) => PackedTile.Reference<TestFormat<Bits8>>(data.Span(row * rowBytes, rowBytes), x), [1, 3, 9, 23], tier);
+    }
+
     [Fact]
     public void Integer_products_are_as_near_as_eight_bits_allow()
     {
