@@ -34,6 +34,9 @@ internal static unsafe class PackedProduct
     // would cost more than what they read twice.
     private const int OwnRows = 16;
 
+    // Bytes of weights, times rows, under which a range is not worth another thread: about a microsecond.
+    private const long LeastWork = 64 << 10;
+
     /// <summary>Computes <c>y = x · Wᵀ</c> for each layer; the outputs of layers that are null are empty.</summary>
     /// <param name="layers">The layers.</param>
     /// <param name="x">Their activations.</param>
@@ -58,7 +61,9 @@ internal static unsafe class PackedProduct
             Add(ref job.Parts[1], 1, layers.Second, y1, second.Stride);
             Add(ref job.Parts[2], 2, layers.Third, y2, third.Stride);
             job.Groups = job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups;
-            pool.For(ref job, shares * job.Groups, Math.Max(1, job.Parts[0].Together));
+            long least = LeastWork / Math.Max(1, (layers.First.Bytes + (layers.Second?.Bytes ?? 0) + (layers.Third?.Bytes ?? 0)) * x.Rows / (shares * job.Groups));
+            int together = Math.Max(1, job.Parts[0].Together);
+            pool.For(ref job, shares * job.Groups, Math.Max(1, (int)(least / together)) * together);
         }
 
         void Add(ref Part part, int index, PackedLinear? layer, float* y, int stride)
