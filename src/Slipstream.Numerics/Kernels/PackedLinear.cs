@@ -1,3 +1,5 @@
+using Slipstream.Numerics.Kernels.Emitted;
+
 namespace Slipstream.Numerics.Kernels;
 
 /// <summary>A layer whose weights were packed for integer products; it owns their memory, or an arena does.</summary>
@@ -5,6 +7,7 @@ internal sealed unsafe class PackedLinear : Linear
 {
     private readonly NativeBuffer<byte>? _owned;
     private readonly ByteRegion _packed;
+    private PackedKernels? _emitted;
 
     private PackedLinear(string format, PackedLayout layout, delegate*<in PackedCall, int, void> kernel, int outFeatures, int inFeatures, WeightArena? arena) : base(outFeatures, inFeatures)
     {
@@ -25,6 +28,9 @@ internal sealed unsafe class PackedLinear : Linear
 
     /// <summary>The kernel of the format that needs no emitted code.</summary>
     public delegate*<in PackedCall, int, void> Kernel { get; }
+
+    /// <summary>The emitted kernels of the layout, found once: products come here many times a token.</summary>
+    public PackedKernels Emitted => _emitted ??= PackedKernels.Of(Layout);
 
     /// <summary>Groups of sixteen rows; the last may have fewer.</summary>
     public int Groups { get; }

@@ -117,7 +117,7 @@ internal static unsafe class PackedProduct
 
         public Kernels(PackedLinear layer, int rows, int tiles, int groups)
         {
-            PackedKernels kernels = PackedKernels.Of(layer.Layout);
+            PackedKernels kernels = layer.Emitted;
             int whole = rows / TileRows, rest = rows % TileRows, asked = PackedKernels.Ahead;
             if (whole > 0) First = kernels.Entry(TileRows, groups);
             if (tiles > 1)

@@ -139,7 +139,7 @@ public sealed class PackedProductTests
             for (int i = 0; i < Width; i++)
             {
                 exact += (double)row[i] * source.Span(i, 1)[0];
-                bound += Math.Abs(row[i]) * 0.5 / 64; // Half a step, the largest activation being under 1.
+                bound += Math.Abs(row[i]) * 0.5 / 127; // Half a step of a scale that is not rounded up to a power of two, the largest activation being under 1.
             }
             Assert.InRange(y[n], exact - bound * 1.001, exact + bound * 1.001);
         }
@@ -171,7 +171,7 @@ public sealed class PackedProductTests
                     for (int i = 0; i < Width; i++)
                     {
                         exact += (double)row[i] * source.Span(m * Width + i, 1)[0];
-                        bound += Math.Abs(row[i]) / 16384; // The largest activation is under 1: its step 1/64, the fine one 1/16384; one step at most.
+                        bound += Math.Abs(row[i]) / 32768; // Half a fine step: the largest activation is under 1, its step 1/64 at most and the fine one 1/16384.
                     }
                     Assert.InRange(alone[n], exact - bound, exact + bound);
                 }

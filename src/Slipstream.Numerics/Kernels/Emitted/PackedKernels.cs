@@ -11,6 +11,7 @@ internal sealed unsafe class PackedKernels
     public const int MaxGroups = 4;
 
     private static readonly ConcurrentDictionary<PackedLayout, PackedKernels> s_all = [];
+
     /// <summary>What a kernel asks memory for: weights that it comes to itself soon, or nothing; a number above is of lines of the weights after, for each group and 32 columns.</summary>
     public const int Ahead = -1, Nothing = 0, MaxLines = 16;
 
