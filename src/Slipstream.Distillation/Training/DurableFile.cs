@@ -28,7 +28,8 @@ internal static class DurableFile
         {
             try
             {
-                if (disposing && !SafeFileHandle.IsClosed) Flush(flushToDisk: true);
+                // A writer on top of it may have closed it already; SafeFileHandle of a closed stream throws.
+                if (disposing && CanWrite) Flush(flushToDisk: true);
             }
             finally
             {

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 
 namespace Slipstream.Distillation.Tests.Commands;
@@ -18,7 +17,7 @@ public sealed class DistillMeasureCommandTests
         Assert.SkipUnless(File.Exists(target), $"The default model is not in this build: '{target}' does not exist.");
         string[] measure = ["distill", "measure", "--target", target, "--draft", $"shipped={draft}", "--draft", draft, "--prompts", folder["prompts.jsonl"], .. Short];
 
-        (int code, string output, string error) = await Run([.. measure, "--json"]);
+        (int code, string output, string error) = await TrainerProcess.Run([.. measure, "--json"]);
         Assert.True(code == 0, error);
         Assert.Contains("measured 2 of 2 prompts", error, StringComparison.Ordinal);
         using JsonDocument json = JsonDocument.Parse(output);
@@ -30,7 +29,7 @@ public sealed class DistillMeasureCommandTests
         Assert.Equal(4, Acceptances(drafts[0]).Length);
         Assert.All(Acceptances(drafts[0]), value => Assert.InRange(value, 0.3, 1));
 
-        (code, output, error) = await Run(measure);
+        (code, output, error) = await TrainerProcess.Run(measure);
         Assert.True(code == 0, error);
         Assert.Contains("| shipped", output, StringComparison.Ordinal);
         Assert.Contains("shipped: ", output, StringComparison.Ordinal);
@@ -46,22 +45,11 @@ public sealed class DistillMeasureCommandTests
         File.WriteAllText(folder["prompts.jsonl"], "{\"prompt\": \"Once\"}\n");
         string target = Path.Combine(Models, "target.gguf");
         Assert.SkipUnless(File.Exists(target), $"The default model is not in this build: '{target}' does not exist.");
-        (int code, string output, string error) = await Run(["distill", "measure", "--target", target, "--draft", draft ?? Path.Combine(Models, "draft.gguf"), "--prompts", prompts ?? folder["prompts.jsonl"], .. Short]);
+        (int code, string output, string error) = await TrainerProcess.Run(["distill", "measure", "--target", target, "--draft", draft ?? Path.Combine(Models, "draft.gguf"), "--prompts", prompts ?? folder["prompts.jsonl"], .. Short]);
         Assert.NotEqual(0, code);
         Assert.Equal("", output);
         Assert.Contains(part, error, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
-    }
-
-    private static async Task<(int Code, string Output, string Error)> Run(string[] arguments)
-    {
-        ProcessStartInfo start = new(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "slipstream-train.dll"));
-        foreach (string argument in arguments) start.ArgumentList.Add(argument);
-        using Process process = Process.Start(start)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        return (process.ExitCode, await output, await error);
     }
 
     private static double[] Acceptances(JsonElement draft) => [.. draft.GetProperty("lines").EnumerateArray().Select(line => line.GetProperty("acceptance_rate").GetDouble())];
