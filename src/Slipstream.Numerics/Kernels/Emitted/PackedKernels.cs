@@ -51,9 +51,9 @@ internal sealed class PackedKernelEmitter
 
     private readonly Assembler c;
     private readonly PackedLayout _layout;
-    private readonly int _rows, _groups, _ahead, _fetch;
+    private readonly int _rows, _groups, _far, _near, _fetch;
     private readonly bool _wide;
-    private readonly AssemblerRegisterZMM[] _sums, _integers, _terms, _codes;
+    private readonly AssemblerRegisterZMM[] _sums, _integers, _terms, _codes, _scales, _offsets;
     private readonly AssemblerRegisterZMM _x4, _high, _lowMask, _highMask;
     private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _x = rax, _stride = r8, _stride3 = r9, _blocks = r10, _inner = r11, _results = rbx, _tiles = r12, _tile = r13, _after = r14;
 
@@ -61,8 +61,9 @@ internal sealed class PackedKernelEmitter
     {
         c = assembler;
         (_layout, _rows, _groups, _fetch) = (layout, rows, groups, fetch);
-        // Bytes ahead of its use that memory is asked for, in each stream: measured.
-        _ahead = groups == PackedKernels.MaxGroups ? 2048 : 4096;
+        // Bytes ahead of its use that a line is fetched from memory into the second-level cache, and from there into the first, in each stream: measured. What goes to the first at once
+        // holds one of its few outstanding misses for as long as memory takes, and then products wait.
+        (_far, _near) = groups == PackedKernels.MaxGroups ? (1024, 256) : (4096, 1024);
         _wide = layout.GroupLength == PackedLayout.PlaneLength;
         int next = 0, count = rows * groups;
         AssemblerRegisterZMM[] Take(int n) => [.. Enumerable.Range(0, n).Select(_ => new AssemblerRegisterZMM(Register.ZMM0 + next++))];
@@ -72,6 +73,9 @@ internal sealed class PackedKernelEmitter
         _codes = Take(Math.Max(3, groups));
         AssemblerRegisterZMM[] rest = Take(4);
         (_x4, _high, _lowMask, _highMask) = (rest[0], rest[1], rest[2], rest[3]);
+        // A block's halves as floats: converted once, where registers are left for them.
+        bool keeps = layout.Groups > 1 && next + groups * (layout.HasOffsets ? 2 : 1) <= 32;
+        (_scales, _offsets) = (keeps ? Take(groups) : [], keeps && layout.HasOffsets ? Take(groups) : []);
     }
 
     public void Emit()
@@ -96,6 +100,8 @@ internal sealed class PackedKernelEmitter
             c.lea(_planes, __[_block + _layout.PlanesAt]);
             c.lea(_bytes, __[_block + _layout.ScaleBytesAt]);
             c.mov(_inner, _layout.BlockLength / PackedLayout.PlaneLength);
+            for (int g = 0; g < _scales.Length; g++) c.vcvtph2ps(_scales[g], __ymmword_ptr[Group(_block, g)]);
+            for (int g = 0; g < _offsets.Length; g++) c.vcvtph2ps(_offsets[g], __ymmword_ptr[Group(_block, g) + PackedLayout.OffsetsAt]);
             c.Label(ref planes);
             Plane(_planes, 0);
             c.add(_planes, _layout.PlaneBytes);
@@ -128,7 +134,11 @@ internal sealed class PackedKernelEmitter
         {
             if (_fetch != PackedKernels.Ahead) return;
             for (; asked < lines * _groups && asked * steps <= done * lines * _groups; asked++)
-                c.prefetcht0(__byte_ptr[Group(planes, asked % _groups) + (_ahead + 64 * (asked / _groups))]);
+            {
+                AssemblerMemoryOperand line = Group(planes, asked % _groups) + 64 * (asked / _groups);
+                c.prefetcht1(__byte_ptr[line + _far]);
+                c.prefetcht0(__byte_ptr[line + _near]);
+            }
         }
         for (int half = 0; half < 2; half++)
         {
@@ -235,16 +245,19 @@ internal sealed class PackedKernelEmitter
     private void LoadScales(int g, int half)
     {
         (AssemblerRegisterZMM scale, AssemblerRegisterZMM offset, AssemblerRegisterZMM number) = (_codes[0], _codes[1], _codes[2]);
-        c.vcvtph2ps(scale, __ymmword_ptr[Group(_block, g)]);
-        if (_layout.HasOffsets) c.vcvtph2ps(offset, __ymmword_ptr[Group(_block, g) + PackedLayout.OffsetsAt]);
+        bool kept = _scales.Length > 0;
+        if (!kept) c.vcvtph2ps(scale, __ymmword_ptr[Group(_block, g)]);
+        if (!kept && _layout.HasOffsets) c.vcvtph2ps(offset, __ymmword_ptr[Group(_block, g) + PackedLayout.OffsetsAt]);
         if (_layout.Groups == 1) return;
-        c.vpmovsxbd(number, __xmmword_ptr[Group(_bytes, g) + PackedLayout.Rows * half]);
-        c.vcvtdq2ps(number, number);
-        c.vmulps(scale, scale, number);
-        if (!_layout.HasOffsets) return;
-        c.vpmovsxbd(number, __xmmword_ptr[Group(_bytes, g) + (_layout.MinimaAt - _layout.ScaleBytesAt + PackedLayout.Rows * half)]);
-        c.vcvtdq2ps(number, number);
-        c.vmulps(offset, offset, number);
+        Factor(scale, kept ? _scales[g] : scale, PackedLayout.Rows * half);
+        if (_layout.HasOffsets) Factor(offset, kept ? _offsets[g] : offset, _layout.MinimaAt - _layout.ScaleBytesAt + PackedLayout.Rows * half);
+
+        void Factor(AssemblerRegisterZMM result, AssemblerRegisterZMM of, int at)
+        {
+            c.vpmovsxbd(number, __xmmword_ptr[Group(_bytes, g) + at]);
+            c.vcvtdq2ps(number, number);
+            c.vmulps(result, of, number);
+        }
     }
 
     private static int Half(int half, int row) => 4 * (2 * row + half);
