@@ -12,9 +12,16 @@ public sealed unsafe class Activations : IDisposable
     private readonly int _maxRows, _maxWidth;
     private NativeBuffer<byte>? _scratch;
     private readonly QuantizedRows _quantized = new(exact: false), _exact = new(exact: true);
-    private bool _isQuantized, _isExact, _isRounded, _isRoundedFloats;
+    private bool _isRounded, _isRoundedFloats;
+    private OwnForms?[] _own = [];
+    private long _set;
     private RoundedRows? _rounded, _roundedFloats;
     private int _count, _width;
+
+    /// <summary>
+    /// Rows up to which each thread of a product makes their 8-bit form for itself: what one thread writes and another reads takes longer to come over, and to be written again, than it takes to make.
+    /// </summary>
+    internal const int MostOwnRows = 6;
 
     /// <summary>Reserves room for <paramref name="maxRows"/> rows of at most <paramref name="maxWidth"/> floats.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A size is under 1, or the room would exceed 2³¹ − 1 floats.</exception>
@@ -32,11 +39,13 @@ public sealed unsafe class Activations : IDisposable
         _rows = new NativeBuffer<float>((long)maxRows * PadFloats(maxWidth));
     }
 
-    /// <summary>Bytes that the quantised forms of a model's rows come to: of all its inputs once, and of the inputs of exact products twice.</summary>
-    internal static long QuantizedBytes(int rows, int width, int exactWidth)
+    /// <summary>Bytes that the quantised forms of a model's rows come to: of all its inputs once, and of the inputs of exact products twice; for all threads, and of few rows for each.</summary>
+    internal static long QuantizedBytes(int rows, int width, int exactWidth, int threads)
     {
+        return Forms(rows) + threads * Forms(Math.Min(rows, MostOwnRows));
+
+        long Forms(int count) => Of(count, width) + Of(2L * count, exactWidth);
         long Of(long count, int columns) => (count + QuantizedRows.TileRows - 1) / QuantizedRows.TileRows * QuantizedRows.TileBytes((columns + 31) & ~31);
-        return Of(rows, width) + Of(2L * rows, exactWidth);
     }
 
     /// <summary>The precision products use.</summary>
@@ -62,7 +71,8 @@ public sealed unsafe class Activations : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(width, _maxWidth);
         _count = rows;
         _width = width;
-        _isQuantized = _isExact = _isRounded = _isRoundedFloats = false;
+        _set++;
+        _isRounded = _isRoundedFloats = false;
         int stride = PadFloats(width);
         if (stride != width)
             for (int row = 0; row < rows; row++)
@@ -87,14 +97,35 @@ public sealed unsafe class Activations : IDisposable
     internal QuantizedRows Quantized(ComputePool pool, bool exact, int zero)
     {
         QuantizedRows rows = exact ? _exact : _quantized;
-        ref bool isMade = ref exact ? ref _isExact : ref _isQuantized;
-        if (isMade && (zero == 0 || zero == rows.Zero)) return rows;
-        Stage stage = pool.Clock?.Enter(Stage.Quantize) ?? default;
-        if (isMade) rows.Restart(zero, pool);
-        else rows.Quantize(Values, _maxRows, zero, pool);
-        pool.Clock?.Enter(stage);
-        isMade = true;
+        Make(rows, _maxRows, zero, pool, pool.Clock);
         return rows;
+    }
+
+    /// <summary>Makes room for forms that threads make for themselves, up to <see cref="MostOwnRows"/> rows.</summary>
+    internal void ReserveOwn(int threads)
+    {
+        if (_own.Length < threads) Array.Resize(ref _own, threads);
+    }
+
+    /// <summary>As <see cref="Quantized"/>, but made by and for the calling thread, which is <paramref name="worker"/> of the product's pool.</summary>
+    internal byte* QuantizedBy(int worker, bool exact, int zero, StageClock? clock)
+    {
+        // Made by the thread that uses it, not to lie in one line with another's.
+        OwnForms own = _own[worker] ??= new OwnForms();
+        QuantizedRows rows = exact ? own.Exact : own.Plain;
+        Make(rows, Math.Min(_maxRows, MostOwnRows), zero, null, worker == 0 ? clock : null);
+        return rows.Pointer;
+    }
+
+    private void Make(QuantizedRows rows, int capacity, int zero, ComputePool? pool, StageClock? clock)
+    {
+        bool isMade = rows.Set == _set;
+        if (isMade && (zero == 0 || zero == rows.Zero)) return;
+        Stage stage = clock?.Enter(Stage.Quantize) ?? default;
+        if (isMade) rows.Restart(zero, pool);
+        else rows.Quantize(Values, capacity, zero, pool);
+        clock?.Enter(stage);
+        rows.Set = _set;
     }
 
     /// <summary>The current set as bfloat16, made now if no product has asked for it before; rows begin <see cref="PairProduct.Pad"/> of the width apart.</summary>
@@ -137,7 +168,22 @@ public sealed unsafe class Activations : IDisposable
         _scratch?.Dispose();
         _quantized.Dispose();
         _exact.Dispose();
+        foreach (OwnForms? own in _own) own?.Dispose();
         _rounded?.Dispose();
         _roundedFloats?.Dispose();
+    }
+
+    /// <summary>The forms that one thread made for itself.</summary>
+    private sealed class OwnForms : IDisposable
+    {
+        public QuantizedRows Plain { get; } = new(exact: false);
+
+        public QuantizedRows Exact { get; } = new(exact: true);
+
+        public void Dispose()
+        {
+            Plain.Dispose();
+            Exact.Dispose();
+        }
     }
 }

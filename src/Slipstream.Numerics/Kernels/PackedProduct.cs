@@ -57,6 +57,11 @@ internal static unsafe class PackedProduct
         fixed (float* y2 = third.Data)
         {
             Job job = new() { Shares = shares, Counters = pool.Counters };
+            if (x.Rows <= Activations.MostOwnRows)
+            {
+                x.ReserveOwn(pool.Threads);
+                (job.Own, job.Zero, job.Clock) = (x, layers.Zero, pool.Clock);
+            }
             Add(ref job.Parts[0], 0, layers.First, y0, first.Stride);
             Add(ref job.Parts[1], 1, layers.Second, y1, second.Stride);
             Add(ref job.Parts[2], 2, layers.Third, y2, third.Stride);
@@ -68,7 +73,10 @@ internal static unsafe class PackedProduct
 
         void Add(ref Part part, int index, PackedLinear? layer, float* y, int stride)
         {
-            if (layer is not null) part = new Part(layer, x.Quantized(pool, index >= exactFrom, layers.Zero), index >= exactFrom, y, stride, shares, emitted);
+            if (layer is null) return;
+            bool exact = index >= exactFrom;
+            byte* rows = x.Rows <= Activations.MostOwnRows ? null : x.Quantized(pool, exact, layers.Zero).Pointer;
+            part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, emitted);
         }
     }
 
@@ -83,13 +91,13 @@ internal static unsafe class PackedProduct
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
 
-        public Part(PackedLinear layer, QuantizedRows x, bool exact, float* y, int stride, int shares, bool emitted)
+        public Part(PackedLinear layer, byte* x, int rows, bool exact, float* y, int stride, int shares, bool emitted)
         {
             Packed = layer.Pointer;
-            X = x.Pointer;
+            X = x;
             Y = y;
             YStride = stride;
-            (Groups, OutFeatures, Rows, Exact) = (layer.Groups, layer.OutFeatures, x.Rows, exact);
+            (Groups, OutFeatures, Rows, Exact) = (layer.Groups, layer.OutFeatures, rows, exact);
             Tiles = (Rows + TileRows - 1) / TileRows;
             GroupBytes = (nint)layer.GroupBytes;
             TileBytes = QuantizedRows.TileBytes(layer.InFeatures);
@@ -145,7 +153,9 @@ internal static unsafe class PackedProduct
     private struct Job : IRangeJob
     {
         public ThreeParts Parts;
-        public int Shares, Groups;
+        public int Shares, Groups, Zero;
+        public Activations? Own;
+        public StageClock? Clock;
         public ComputeCounters Counters;
 
         public readonly void Execute(int from, int to, int worker)
@@ -154,11 +164,11 @@ internal static unsafe class PackedProduct
             // and each output is as wide as its layer.
             float* results = stackalloc float[2 * StoredTiles * TileRows * GroupRows];
             for (int share = from / Groups; share * Groups < to; share++)
-                Multiply(Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups), share, results);
+                Multiply(Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups), share, worker, results);
         }
 
         // A range of the groups of all parts, by a share of the rows.
-        private readonly void Multiply(int from, int to, int share, float* results)
+        private readonly void Multiply(int from, int to, int share, int worker, float* results)
         {
             for (int p = 0; p < 3 && to > 0; p++)
             {
@@ -166,9 +176,10 @@ internal static unsafe class PackedProduct
                 int begin = Math.Max(0, from), end = Math.Min(to, part.Groups), firstTile = (int)((long)part.Tiles * share / Shares), endTile = (int)((long)part.Tiles * (share + 1) / Shares);
                 if (begin < end)
                 {
+                    byte* x = Own is null ? part.X : Own.QuantizedBy(worker, part.Exact, Zero, Clock);
                     int each = part.Together > 1 ? (end - begin) / part.Together : 0;
-                    if (each > 0) Multiply(in part, begin, each, part.Together, firstTile, endTile, results);
-                    Multiply(in part, begin + each * part.Together, end - begin - each * part.Together, 1, firstTile, endTile, results);
+                    if (each > 0) Multiply(in part, x, begin, each, part.Together, firstTile, endTile, results);
+                    Multiply(in part, x, begin + each * part.Together, end - begin - each * part.Together, 1, firstTile, endTile, results);
                     if (share == 0) Counters.AddWeights((end - begin) * (long)part.GroupBytes);
                 }
                 (from, to) = (from - part.Groups, to - part.Groups);
@@ -176,7 +187,7 @@ internal static unsafe class PackedProduct
         }
 
         // Weights in `streams` runs of `count` groups each, one group of every run at a time.
-        private static void Multiply(in Part part, int from, int count, int streams, int firstTile, int endTile, float* results)
+        private static void Multiply(in Part part, byte* x, int from, int count, int streams, int firstTile, int endTile, float* results)
         {
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
             PackedCall call = new() { Results = results, Blocks = part.Blocks, GroupStride = count * part.GroupBytes, TileBytes = part.TileBytes };
@@ -197,7 +208,7 @@ internal static unsafe class PackedProduct
                             kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
                             n = Math.Min(Math.Min(end, part.Rows / TileRows) - tile, Math.Min(StoredTiles, asking > 0 ? asking : StoredTiles));
                         }
-                        call.Activations = part.X + tile * part.TileBytes;
+                        call.Activations = x + tile * part.TileBytes;
                         call.After = call.Weights + part.GroupBytes + (tile - first) * (nint)kernels.AskedBytes;
                         call.Tiles = n;
                         if (part.Together == 0) part.Compiled(in call, rows);

@@ -43,6 +43,9 @@ internal sealed unsafe class QuantizedRows : IDisposable
     /// <summary>The code that stands for zero in the weights that the starts are for.</summary>
     public int Zero { get; private set; }
 
+    /// <summary>Which set of activations this is the form of, as its owner counts them.</summary>
+    public long Set { get; set; } = -1;
+
     /// <summary>Bytes of a tile of <paramref name="width"/> activations a row.</summary>
     public static nint TileBytes(int width) => (nint)(width / RecordLength) * RecordBytes;
 
@@ -53,8 +56,8 @@ internal sealed unsafe class QuantizedRows : IDisposable
     /// <param name="x">The rows.</param>
     /// <param name="capacity">Rows of that width to make room for.</param>
     /// <param name="zero">The code for zero of the weights that are multiplied first.</param>
-    /// <param name="pool">The threads to use.</param>
-    public void Quantize(Matrix x, int capacity, int zero, ComputePool pool)
+    /// <param name="pool">The threads to use; null for this one.</param>
+    public void Quantize(Matrix x, int capacity, int zero, ComputePool? pool)
     {
         int each = _exact ? 2 : 1;
         long needed = (capacity * (long)each + TileRows - 1) / TileRows * TileBytes(x.Columns);
@@ -69,16 +72,22 @@ internal sealed unsafe class QuantizedRows : IDisposable
         {
             Job job = new() { Records = _records.Pointer, X = source, XStride = x.Stride, Width = x.Columns, Rows = x.Rows, Zero = zero, Exact = _exact };
             int perTile = TileRows / each;
-            pool.For(ref job, (x.Rows + perTile - 1) / perTile);
+            Run(ref job, (x.Rows + perTile - 1) / perTile, pool);
         }
     }
 
     /// <summary>Makes the starts of the current set anew, for weights with another code for zero.</summary>
-    public void Restart(int zero, ComputePool pool)
+    public void Restart(int zero, ComputePool? pool)
     {
         Zero = zero;
         RestartJob job = new() { Records = Pointer, TileRecords = _width / RecordLength, Zero = zero };
-        pool.For(ref job, (Rows + TileRows - 1) / TileRows);
+        Run(ref job, (Rows + TileRows - 1) / TileRows, pool);
+    }
+
+    private static void Run<TJob>(ref TJob job, int count, ComputePool? pool) where TJob : struct, IRangeJob
+    {
+        if (pool is null) job.Execute(0, count, 0);
+        else pool.For(ref job, count);
     }
 
     public void Dispose() => _records?.Dispose();
