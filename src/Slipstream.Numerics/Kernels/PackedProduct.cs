@@ -32,7 +32,7 @@ internal static unsafe class PackedProduct
 
     // Rows of activations for each thread from which on each takes its own ones, which the jobs before and after give it too, and goes over all weights: what the threads then hand to each other
     // would cost more than what they read twice.
-    private const int OwnRows = 16;
+    private const int SharedRows = 16;
 
     // Bytes of weights, times rows, under which a range is not worth another thread: about a microsecond.
     private const long LeastWork = 64 << 10;
@@ -50,14 +50,15 @@ internal static unsafe class PackedProduct
         if (x.Rows == 0) return;
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
         bool emitted = x.UsesEmitted && EmissionSupport.HasVnni512;
-        int shares = x.Rows >= OwnRows * pool.Threads ? pool.Threads : 1;
+        bool own = x.Rows <= Activations.MostOwnRows;
+        int shares = x.Rows >= SharedRows * pool.Threads ? pool.Threads : 1;
         // SAFETY: the outputs are pinned until every range has run; the quantised rows are as wide as the layers.
         fixed (float* y0 = first.Data)
         fixed (float* y1 = second.Data)
         fixed (float* y2 = third.Data)
         {
             Job job = new() { Shares = shares, Counters = pool.Counters };
-            if (x.Rows <= Activations.MostOwnRows)
+            if (own)
             {
                 x.ReserveOwn(pool.Threads);
                 (job.Own, job.Zero, job.Clock) = (x, layers.Zero, pool.Clock);
@@ -75,12 +76,12 @@ internal static unsafe class PackedProduct
         {
             if (layer is null) return;
             bool exact = index >= exactFrom;
-            byte* rows = x.Rows <= Activations.MostOwnRows ? null : x.Quantized(pool, exact, layers.Zero).Pointer;
+            byte* rows = own ? null : x.Quantized(pool, exact, layers.Zero).Pointer;
             part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, emitted);
         }
     }
 
-    /// <summary>One layer of a product: its weights, activations and output, and its kernels for several groups of weights and for one.</summary>
+    /// <summary>One layer of a product: its weights, activations (null where each thread makes its own form of them) and output, and its kernels for several groups of weights and for one.</summary>
     private readonly struct Part
     {
         public readonly byte* Packed, X;

@@ -84,12 +84,6 @@ internal sealed unsafe class QuantizedRows : IDisposable
         Run(ref job, (Rows + TileRows - 1) / TileRows, pool);
     }
 
-    private static void Run<TJob>(ref TJob job, int count, ComputePool? pool) where TJob : struct, IRangeJob
-    {
-        if (pool is null) job.Execute(0, count, 0);
-        else pool.For(ref job, count);
-    }
-
     public void Dispose() => _records?.Dispose();
 
     /// <summary>The definition of the codes of one group and their scale.</summary>
@@ -104,6 +98,12 @@ internal sealed unsafe class QuantizedRows : IDisposable
         if (scale < least) scale *= 2;
         for (int i = 0; i < group.Length; i++) codes[i] = (int)MathF.Round(group[i] / scale);
         return scale;
+    }
+
+    private static void Run<TJob>(ref TJob job, int count, ComputePool? pool) where TJob : struct, IRangeJob
+    {
+        if (pool is null) job.Execute(0, count, 0);
+        else pool.For(ref job, count);
     }
 
     private struct Job : IRangeJob

@@ -1,14 +1,11 @@
 using System.Text.Json;
+using Slipstream.Distillation.Tests.Corpus;
 
 namespace Slipstream.Distillation.Tests.Commands;
 
 /// <summary><c>slipstream-train corpus</c> as a process: from word lists to prompts, and from answers to a text.</summary>
 public sealed class CorpusCommandTests
 {
-    private const string Answer =
-        "Once there was a fox. He lived by a river and liked to swim in the cold water every morning. One day he met a duck who could not find her nest. "
-        + "\"I will help you,\" said the fox. They looked under the old bridge and behind the tall grass, and there it was. The duck was glad.";
-
     [Fact]
     public async Task Prompts_and_their_answers_become_a_text()
     {
@@ -25,7 +22,7 @@ public sealed class CorpusCommandTests
         Assert.Empty(Chats(prompts).Intersect(Chats(File.ReadAllLines(folder["others.jsonl"]))));
 
         // The last answer is still being written.
-        IEnumerable<string> answers = prompts.Take(5).Select((prompt, i) => JsonSerializer.Serialize(new { text = $"{Answer} It was day {i}.", finish_reason = "stop", seed = Field(prompt, "seed").GetUInt64() }));
+        IEnumerable<string> answers = prompts.Take(5).Select((prompt, i) => JsonSerializer.Serialize(new { text = $"{StoryTextTests.Story} It was day {i}.", finish_reason = "stop", seed = Field(prompt, "seed").GetUInt64() }));
         File.WriteAllText(folder["answers.jsonl"], string.Join('\n', answers) + "\n{\"text\": \"Once the");
         string[] text = ["corpus", "text", "--prompts", folder["prompts.jsonl"], "--answers", folder["answers.jsonl"], "--output", folder["stories.txt"]];
         (code, output, error) = await TrainerProcess.Run([.. text, "--json"]);
@@ -37,7 +34,7 @@ public sealed class CorpusCommandTests
         Assert.DoesNotContain("Once the", stories.Replace("Once there", "", StringComparison.Ordinal), StringComparison.Ordinal);
 
         // What was there stays where a mistake is found; no temporary file is left.
-        File.WriteAllLines(folder["answers.jsonl"], [JsonSerializer.Serialize(new { text = Answer, finish_reason = "stop", seed = 1UL << 60 })]);
+        File.WriteAllLines(folder["answers.jsonl"], [JsonSerializer.Serialize(new { text = StoryTextTests.Story, finish_reason = "stop", seed = 1UL << 60 })]);
         (code, output, error) = await TrainerProcess.Run(text);
         Assert.NotEqual(0, code);
         Assert.Equal("", output);

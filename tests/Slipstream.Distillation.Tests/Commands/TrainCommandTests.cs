@@ -122,11 +122,9 @@ public sealed class TrainCommandTests
 
     private static Process Start(string[] arguments)
     {
-        ProcessStartInfo start = new(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet") { RedirectStandardError = true };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "slipstream-train.dll"));
-        foreach (string argument in arguments) start.ArgumentList.Add(argument);
-        Process process = Process.Start(start)!;
+        Process process = TrainerProcess.Start(arguments);
         process.BeginErrorReadLine();
+        process.BeginOutputReadLine();
         return process;
     }
 }

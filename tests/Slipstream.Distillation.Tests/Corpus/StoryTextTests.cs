@@ -4,7 +4,7 @@ namespace Slipstream.Distillation.Tests.Corpus;
 
 public sealed class StoryTextTests
 {
-    private const string Story =
+    internal const string Story =
         "Once there was a fox. He lived by a river and liked to swim in the cold water every morning. One day he met a duck who could not find her nest. "
         + "\"I will help you,\" said the fox. They looked under the old bridge and behind the tall grass, and there it was. The duck was glad.";
 
