@@ -85,6 +85,9 @@ public sealed record ModelConfig
     /// <summary>Whether the head is the embedding.</summary>
     public bool TiedHead { get; init; }
 
+    /// <summary>The tokens that the head has rows for, ascending, as drafts have them (arXiv:2502.14856); all others have no chance. Empty: the head has rows for all.</summary>
+    public ImmutableArray<int> OutputTokens { get; init; } = [];
+
     /// <summary>For each layer the number of tokens it sees, the current one among them; 0 is all. Empty: all layers see all.</summary>
     public ImmutableArray<int> Windows { get; init; } = [];
 
@@ -93,6 +96,9 @@ public sealed record ModelConfig
 
     /// <summary>Tokens that end a sequence.</summary>
     public ImmutableArray<int> EndTokens { get; init; } = [];
+
+    /// <summary>Rows of the head.</summary>
+    public int HeadRows => OutputTokens.IsDefaultOrEmpty ? VocabularySize : OutputTokens.Length;
 
     /// <summary>The window of a layer, 0 for none.</summary>
     public int Window(int layer) => Windows.IsDefaultOrEmpty ? 0 : Windows[layer];

@@ -64,7 +64,7 @@ internal sealed record Inspection(InspectedModel Target, InspectedModel? Draft, 
         Row("model", Target.Path);
         Row("family", $"{c.Family} ({Target.Kind}), {Count(Target.Parameters)} parameters");
         Row("shape", $"{c.Layers} layers, width {c.HiddenSize}, feed forward {c.IntermediateSize}, {c.Heads} heads over {c.KvHeads} of {c.HeadSize}");
-        Row("vocabulary", $"{c.VocabularySize} tokens, context {c.ContextLength}, {(Target.HasTokenizer ? "with a tokenizer" : "no tokenizer")}");
+        Row("vocabulary", $"{c.VocabularySize} tokens{(c.OutputTokens.IsEmpty ? "" : $", a head for {c.HeadRows} of them")}, context {c.ContextLength}, {(Target.HasTokenizer ? "with a tokenizer" : "no tokenizer")}");
         Row("formats", string.Join(", ", Target.Formats.Select(format => $"{format.Format} {Size(format.Bytes)} in {format.Tensors} tensors")));
         Row("kernels", EmittedKernels.UnavailableReason is { } reason ? $"intrinsics ({reason})" : "emitted where a format has them");
         if (Draft is not null) Row("draft", FormattableString.Invariant($"{Draft.Path}: {Count(Draft.Parameters)} parameters, a ratio of {Ratio(Target, Draft):0.0}"));
@@ -90,6 +90,7 @@ internal sealed record Inspection(InspectedModel Target, InspectedModel? Draft, 
         writer.WriteBoolean("has_tokenizer", model.HasTokenizer);
         writer.WriteStartObject("config");
         writer.WriteNumber("vocabulary_size", c.VocabularySize);
+        writer.WriteNumber("head_rows", c.HeadRows);
         writer.WriteNumber("hidden_size", c.HiddenSize);
         writer.WriteNumber("intermediate_size", c.IntermediateSize);
         writer.WriteNumber("layers", c.Layers);

@@ -35,11 +35,11 @@ internal sealed class DistillationObjective : ITrainingObjective
     /// <inheritdoc/>
     public Tensor Loss(TorchLlama model, TrainingBatch batch)
     {
-        using TeacherTargets? teacher = Teacher(batch);
-        Tensor targets = batch.Targets.reshape(-1), hidden = model.Hidden(batch.Inputs).reshape(-1, model.Shape.Hidden);
+        using TeacherTargets? teacher = Teacher(model, batch);
+        Tensor targets = batch.Targets.reshape(-1), next = model.HeadRows(targets), hidden = model.Hidden(batch.Inputs).reshape(-1, model.Shape.Hidden);
         long counted = Math.Max(1, targets.ne(TrainingBatch.Ignored).sum().item<long>());
-        int rows = (int)hidden.shape[0], part = Math.Max(1, _partElements / model.Shape.Vocabulary);
-        if (part >= rows) return _loss.Sum(model.Head(hidden), teacher, targets) / counted;
+        int rows = (int)hidden.shape[0], part = Math.Max(1, _partElements / model.Shape.HeadRows);
+        if (part >= rows) return _loss.Sum(model.Head(hidden), teacher, targets, next) / counted;
         double total = 0;
         bool learns = is_grad_enabled();
         Tensor gradient = zeros_like(hidden).detach();
@@ -49,8 +49,7 @@ internal sealed class DistillationObjective : ITrainingObjective
             int count = Math.Min(part, rows - from);
             Tensor states = hidden.detach().narrow(0, from, count);
             if (learns) states.requires_grad_();
-            TeacherTargets? said = teacher is null ? null : new TeacherTargets(teacher.Tokens.narrow(0, from, count), teacher.LogProbabilities.narrow(0, from, count), teacher.Rest.narrow(0, from, count));
-            Tensor value = _loss.Sum(model.Head(states), said, targets.narrow(0, from, count)) / counted;
+            Tensor value = _loss.Sum(model.Head(states), teacher?.Rows(from, count), targets.narrow(0, from, count), next.narrow(0, from, count)) / counted;
             total += value.item<float>();
             if (!learns) continue;
             value.backward();
@@ -63,7 +62,7 @@ internal sealed class DistillationObjective : ITrainingObjective
         return carrier - carrier.detach() + total;
     }
 
-    private TeacherTargets? Teacher(TrainingBatch batch)
+    private TeacherTargets? Teacher(TorchLlama model, TrainingBatch batch)
     {
         if (_teacher is not { } cache) return null;
         int length = (int)batch.Inputs.shape[1], best = cache.Key.Best, windows = batch.Offsets.Length;
@@ -72,6 +71,7 @@ internal sealed class DistillationObjective : ITrainingObjective
         float[] logProbabilities = new float[tokens.Length], rest = new float[windows * length];
         for (int i = 0; i < windows; i++)
             cache.Read(batch.Offsets[i], tokens.AsSpan(i * length * best, length * best), logProbabilities.AsSpan(i * length * best, length * best), rest.AsSpan(i * length, length));
-        return new TeacherTargets(tensor(tokens, [windows * length, best]), tensor(logProbabilities, [windows * length, best]), tensor(rest));
+        TeacherTargets said = new(tensor(tokens, [windows * length, best]), tensor(logProbabilities, [windows * length, best]), tensor(rest));
+        return model.Shape.OutputTokens.IsEmpty ? said : said.For(model.HeadRows(said.Tokens));
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using Slipstream.Distillation.Torch;
 
@@ -6,7 +7,7 @@ namespace Slipstream.Distillation.Drafts;
 /// <summary>The student that is asked for: sizes that differ from the target's, and where its weights come from.</summary>
 internal sealed record StudentOptions
 {
-    private static readonly string[] Names = ["layers", "hidden", "heads", "kv-heads", "intermediate", "init"];
+    private static readonly string[] Names = ["layers", "hidden", "heads", "kv-heads", "intermediate", "vocabulary", "init"];
 
     /// <summary>Layers; null for a quarter of the target's, at least one.</summary>
     public int? Layers { get; init; }
@@ -23,10 +24,13 @@ internal sealed record StudentOptions
     /// <summary>Width of the feed-forward part; null for the target's share of the width.</summary>
     public int? Intermediate { get; init; }
 
+    /// <summary>Tokens that the head has rows for, the most frequent ones of the text; null for all.</summary>
+    public int? Vocabulary { get; init; }
+
     /// <summary>Whether nothing is taken from the target.</summary>
     public bool IsRandom { get; init; }
 
-    /// <summary>Reads <c>layers=2,hidden=128,heads=4,kv-heads=2,intermediate=352,init=random</c>; what is left out follows the target.</summary>
+    /// <summary>Reads <c>layers=2,hidden=128,heads=4,kv-heads=2,intermediate=352,vocabulary=8192,init=random</c>; what is left out follows the target.</summary>
     /// <exception cref="SlipstreamException">A name or a value is not known.</exception>
     public static StudentOptions Parse(string text)
     {
@@ -39,7 +43,7 @@ internal sealed record StudentOptions
             if (!values.TryAdd(pair[0], pair[1])) throw new SlipstreamException($"--student names '{pair[0]}' twice; give it once.");
         }
         if (values.TryGetValue("init", out string? init) && init is not ("target" or "random")) throw new SlipstreamException($"--student: init is '{init}'; it must be target or random.");
-        return new StudentOptions { Layers = Number("layers"), Hidden = Number("hidden"), Heads = Number("heads"), KvHeads = Number("kv-heads"), Intermediate = Number("intermediate"), IsRandom = init == "random" };
+        return new StudentOptions { Layers = Number("layers"), Hidden = Number("hidden"), Heads = Number("heads"), KvHeads = Number("kv-heads"), Intermediate = Number("intermediate"), Vocabulary = Number("vocabulary"), IsRandom = init == "random" };
 
         int? Number(string name) => !values.TryGetValue(name, out string? value) ? null
             : int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number > 0 ? number
@@ -47,8 +51,10 @@ internal sealed record StudentOptions
     }
 
     /// <summary>The sizes beside a target.</summary>
+    /// <param name="target">The target's.</param>
+    /// <param name="outputTokens">The tokens of the head, ascending; empty for all.</param>
     /// <exception cref="SlipstreamException">They do not fit each other.</exception>
-    public LlamaShape Shape(LlamaShape target)
+    public LlamaShape Shape(LlamaShape target, ImmutableArray<int> outputTokens)
     {
         int hidden = Hidden ?? target.Hidden;
         int heads = Heads ?? (hidden == target.Hidden ? target.Heads : Math.Max(1, hidden / target.HeadSize));
@@ -58,6 +64,7 @@ internal sealed record StudentOptions
         {
             Layers = Layers ?? Math.Max(1, target.Layers / 4), Hidden = hidden, Heads = heads, KvHeads = kvHeads, HeadSize = heads == target.Heads && hidden == target.Hidden ? target.HeadSize : hidden / heads,
             Intermediate = Intermediate ?? (hidden == target.Hidden ? target.Intermediate : Math.Max(32, (int)((long)hidden * target.Intermediate / target.Hidden / 32 * 32))),
+            TiedHead = target.TiedHead && outputTokens.IsEmpty, OutputTokens = outputTokens,
         }).Checked();
     }
 

@@ -53,11 +53,12 @@ internal sealed class DistillationLoss
     public Tensor Mean(Tensor student, TeacherTargets? teacher, Tensor targets) => Sum(student, teacher, targets) / targets.ne(TrainingBatch.Ignored).sum().clamp_min(1);
 
     /// <summary>The sum over the counted rows.</summary>
-    /// <param name="student">The student's logits, float32 <c>[rows, vocabulary]</c>.</param>
+    /// <param name="student">The student's logits, float32 <c>[rows, head rows]</c>.</param>
     /// <param name="teacher">What the teacher said at each row; null where <see cref="NeedsTeacher"/> is false.</param>
     /// <param name="targets">The next tokens, int64 <c>[rows]</c>; rows whose target is <see cref="TrainingBatch.Ignored"/> do not count, for no part.</param>
+    /// <param name="rows">The rows of the student's head for the next tokens; null where it has one for each token.</param>
     /// <returns>A scalar.</returns>
-    public Tensor Sum(Tensor student, TeacherTargets? teacher, Tensor targets)
+    public Tensor Sum(Tensor student, TeacherTargets? teacher, Tensor targets, Tensor? rows = null)
     {
         Tensor? total = null;
         Tensor ignored = targets.eq(TrainingBatch.Ignored);
@@ -73,7 +74,7 @@ internal sealed class DistillationLoss
             }
             else
             {
-                sum = Functional.cross_entropy(student, targets, ignore_index: TrainingBatch.Ignored, reduction: TorchSharp.torch.nn.Reduction.Sum);
+                sum = Functional.cross_entropy(student, rows ?? targets, ignore_index: TrainingBatch.Ignored, reduction: TorchSharp.torch.nn.Reduction.Sum);
             }
             sum *= weight;
             total = total is null ? sum : total + sum;

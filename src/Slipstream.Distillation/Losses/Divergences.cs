@@ -58,6 +58,7 @@ internal static class Divergences
     {
         Tensor scaled = temperature == 1 ? student : student / temperature;
         Tensor best = scaled.gather(-1, teacher.Tokens) - scaled.logsumexp(-1, keepdim: true);
+        if (teacher.Absent is { } absent) best = best.masked_fill(absent, TeacherTargets.Nothing);
         Tensor rest = (1 - best.exp().sum(-1, keepdim: true)).clamp_min(Floor).log();
         Tensor teacherRest = teacher.Rest.unsqueeze(-1).clamp_min(Floor).log();
         return (cat([teacher.LogProbabilities, teacherRest], -1), cat([best, rest], -1));

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 
 namespace Slipstream.Distillation.Torch;
@@ -38,12 +39,18 @@ internal sealed record LlamaShape
     /// <summary>Whether the head is the embedding.</summary>
     public bool TiedHead { get; init; } = true;
 
+    /// <summary>The tokens that the head has rows for, ascending; empty for all. Only of a head of its own.</summary>
+    public ImmutableArray<int> OutputTokens { get; init; } = [];
+
+    /// <summary>Rows of the head.</summary>
+    public int HeadRows => OutputTokens.IsEmpty ? Vocabulary : OutputTokens.Length;
+
     /// <summary>Rows of the query, key and value weights together.</summary>
     public int QkvRows => (Heads + 2 * KvHeads) * HeadSize;
 
     /// <summary>Numbers of the whole model.</summary>
     public long Parameters =>
-        (TiedHead ? 1L : 2L) * Vocabulary * Hidden
+        ((long)Vocabulary + (TiedHead ? 0 : HeadRows)) * Hidden
         + Layers * ((long)QkvRows * Hidden + (long)Hidden * Heads * HeadSize + 3L * Intermediate * Hidden + 2L * Hidden) + Hidden;
 
     /// <summary>Says what is wrong with the sizes.</summary>
@@ -56,6 +63,8 @@ internal sealed record LlamaShape
             throw new SlipstreamException($"{Heads} attention heads cannot share {KvHeads} key-value heads evenly; choose a divisor.");
         if (HeadSize % 2 != 0)
             throw new SlipstreamException($"A head of {HeadSize} cannot be turned by pairs; choose sizes that give an even width.");
+        if (TiedHead && !OutputTokens.IsEmpty)
+            throw new SlipstreamException($"A head of {OutputTokens.Length} of {Vocabulary} tokens cannot be the embedding, which has all; give it weights of its own.");
         if (Parameters > 500_000_000)
             throw new SlipstreamException($"The shape has {Parameters} parameters, more than the 500000000 that the trainer takes; choose a smaller one.");
         return this;
@@ -63,5 +72,5 @@ internal sealed record LlamaShape
 
     /// <summary>The sizes in one line.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"vocabulary {Vocabulary}, hidden {Hidden}, layers {Layers}, heads {Heads} of {HeadSize}, kv-heads {KvHeads}, intermediate {Intermediate}, {(TiedHead ? "tied" : "own")} head");
+        $"vocabulary {Vocabulary}, hidden {Hidden}, layers {Layers}, heads {Heads} of {HeadSize}, kv-heads {KvHeads}, intermediate {Intermediate}, {(TiedHead ? "tied" : "own")} head{(OutputTokens.IsEmpty ? "" : $" of {HeadRows} tokens")}");
 }

@@ -94,6 +94,12 @@ internal static class TorchCheckpoint
         json.WriteBoolean("attention_bias", false);
         json.WriteBoolean("mlp_bias", false);
         json.WriteBoolean("tie_word_embeddings", shape.TiedHead);
+        if (!shape.OutputTokens.IsEmpty)
+        {
+            json.WriteStartArray(DecoderFamily.OutputTokensField);
+            foreach (int token in shape.OutputTokens) json.WriteNumberValue(token);
+            json.WriteEndArray();
+        }
         json.WriteString("torch_dtype", "float32");
         WriteTokens(json, begin, end);
     }
@@ -133,6 +139,8 @@ internal static class TorchCheckpoint
             RotaryBase = config.Rotary!.Base,
             NormEpsilon = config.NormEpsilon,
             TiedHead = config.TiedHead,
+            // Empty arrays are equal only where they are the same one.
+            OutputTokens = config.OutputTokens.IsEmpty ? [] : config.OutputTokens,
         };
     }
 

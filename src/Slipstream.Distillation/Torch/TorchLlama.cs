@@ -1,11 +1,12 @@
 using System.Runtime.InteropServices;
+using Slipstream.Distillation.Training;
 using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace Slipstream.Distillation.Torch;
 
-/// <summary>A Llama-family decoder that can be trained: token ids int64 <c>[batch, length]</c> to logits float32 <c>[batch, length, vocabulary]</c>.</summary>
+/// <summary>A Llama-family decoder that can be trained: token ids int64 <c>[batch, length]</c> to logits float32 <c>[batch, length, head rows]</c>.</summary>
 /// <remarks>
 /// Sources: arXiv:2302.13971 (the model), 1910.07467 (RMSNorm), 2104.09864 (rotary positions, halves paired as in transformers), 2305.13245
 /// (grouped heads), 2002.05202 (SwiGLU). All weights lie in one tensor, matrices first, so that the optimiser walks over memory once; the query, key and
@@ -17,6 +18,7 @@ internal sealed class TorchLlama : nn.Module<Tensor, Tensor>
     private readonly Parameter _embedding, _head, _norm;
     private readonly Embedding _lookUp;
     private Tensor _cos, _sin;
+    private readonly Tensor? _rowOf;
     private Tensor? _mask;
 
     /// <summary>Makes the model with random weights: normal with deviation 0.02, those that write to the residual stream divided by √(2 · layers).</summary>
@@ -34,7 +36,7 @@ internal sealed class TorchLlama : nn.Module<Tensor, Tensor>
         // Its backward pass adds up the rows of a token in the order of the batch, whatever the number of threads.
         _lookUp = nn.Embedding(1, h);
         _lookUp.weight = _embedding;
-        _head = shape.TiedHead ? _embedding : Add("head", shape.Vocabulary, h);
+        _head = shape.TiedHead ? _embedding : Add("head", shape.HeadRows, h);
         (Parameter Qkv, Parameter Output, Parameter GateUp, Parameter Down)[] matrices = new (Parameter, Parameter, Parameter, Parameter)[shape.Layers];
         for (int i = 0; i < shape.Layers; i++)
             matrices[i] = (Add($"layer{i}_qkv", shape.QkvRows, h), Add($"layer{i}_output", h, shape.Heads * shape.HeadSize), Add($"layer{i}_gate_up", 2 * shape.Intermediate, h), Add($"layer{i}_down", h, shape.Intermediate));
@@ -47,6 +49,7 @@ internal sealed class TorchLlama : nn.Module<Tensor, Tensor>
         foreach ((Parameter parameter, long begin) in all)
             parameter.grad = Gradient.narrow(0, begin, parameter.numel()).view(parameter.shape).DetachFromDisposeScope();
         (_cos, _sin) = Rotary(256);
+        _rowOf = shape.OutputTokens.IsEmpty ? null : tensor(RowOf(shape)).DetachFromDisposeScope();
         Initialize(seed);
 
         Parameter Add(string name, params long[] dimensions)
@@ -122,8 +125,11 @@ internal sealed class TorchLlama : nn.Module<Tensor, Tensor>
         return Norm(x, _norm);
     }
 
-    /// <summary>The logits of states: float32, <c>[…, vocabulary]</c>.</summary>
+    /// <summary>The logits of states: float32, <c>[…, head rows]</c>.</summary>
     public Tensor Head(Tensor hidden) => Linear(hidden, _head).to(ScalarType.Float32);
+
+    /// <summary>The rows of the head for tokens, int64 of any shape; <see cref="TrainingBatch.Ignored"/> where it has none and where that is given.</summary>
+    public Tensor HeadRows(Tensor tokens) => _rowOf is null ? tokens : _rowOf.gather(0, tokens.clamp_min(0).reshape(-1)).view(tokens.shape).masked_fill(tokens.lt(0), TrainingBatch.Ignored);
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
@@ -135,6 +141,7 @@ internal sealed class TorchLlama : nn.Module<Tensor, Tensor>
             _cos.Dispose();
             _sin.Dispose();
             _mask?.Dispose();
+            _rowOf?.Dispose();
         }
         base.Dispose(disposing);
     }
@@ -190,6 +197,14 @@ internal sealed class TorchLlama : nn.Module<Tensor, Tensor>
                 (cos[position * half + i], sin[position * half + i]) = ((float)c, (float)s);
             }
         return (tensor(cos, [length, 1, half]).DetachFromDisposeScope(), tensor(sin, [length, 1, half]).DetachFromDisposeScope());
+    }
+
+    private static long[] RowOf(LlamaShape shape)
+    {
+        long[] rows = new long[shape.Vocabulary];
+        rows.AsSpan().Fill(TrainingBatch.Ignored);
+        for (int row = 0; row < shape.OutputTokens.Length; row++) rows[shape.OutputTokens[row]] = row;
+        return rows;
     }
 
     private void Initialize(ulong seed)

@@ -32,6 +32,7 @@ internal static class GgufModelKeys
             .Add($"{architecture}.attention.layer_norm_rms_epsilon", config.NormEpsilon)
             .Add($"{architecture}.rope.dimension_count", (uint)rotary.Dimensions)
             .Add($"{architecture}.rope.freq_base", (float)rotary.Base);
+        if (!config.OutputTokens.IsEmpty) writer.AddList($"{architecture}.{DecoderFamily.OutputTokensField}", config.OutputTokens);
         if (config.Window(0) > 0) writer.Add($"{architecture}.attention.sliding_window", (uint)config.Window(0));
         if (rotary.Scaling is LinearRotaryScaling linear)
             writer.Add($"{architecture}.rope.scaling.type", "linear").Add($"{architecture}.rope.scaling.factor", (float)linear.Factor);

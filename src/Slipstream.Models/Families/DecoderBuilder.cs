@@ -12,7 +12,7 @@ internal sealed class DecoderBuilder(ModelConfig config, TensorNames names, Weig
         Linear embedding = config.TiedHead
             ? weights.Linear(TensorNames.Weight(names.Embedding), config.VocabularySize, config.HiddenSize)
             : weights.Rows(TensorNames.Weight(names.Embedding), config.VocabularySize, config.HiddenSize);
-        Linear head = config.TiedHead ? embedding : weights.Linear(TensorNames.Weight(names.Head), config.VocabularySize, config.HiddenSize);
+        Linear head = config.TiedHead ? embedding : weights.Linear(TensorNames.Weight(names.Head), config.HeadRows, config.HiddenSize);
         float[]? positions = rotary is null && names.Positions is { } table
             ? weights.Table(TensorNames.Weight(table), config.ContextLength, config.HiddenSize)
             : null;

@@ -8,6 +8,9 @@ public abstract class DecoderFamily : IModelFamily
     /// <summary>The widest row taken for real, far over that of any known model: a damaged number is named before arithmetic with it overflows.</summary>
     private protected const int Widest = 1 << 20;
 
+    /// <summary>Where a configuration lists the tokens of a head that has not all of them; in GGUF behind the architecture's name.</summary>
+    internal const string OutputTokensField = "draft_vocabulary";
+
     private protected DecoderFamily() { }
 
     /// <inheritdoc/>
@@ -64,6 +67,7 @@ public abstract class DecoderFamily : IModelFamily
             GatedFeedForward = true,
             Rotary = RotarySettings.ReadHuggingFace(config, headSize),
             TiedHead = config.Flag("tie_word_embeddings", false),
+            OutputTokens = [.. config.Int32s(OutputTokensField)],
             BeginToken = config.Int32s("bos_token_id") is [int bos, ..] ? bos : null,
             EndTokens = [.. config.Int32s("eos_token_id")],
         };
@@ -96,6 +100,7 @@ public abstract class DecoderFamily : IModelFamily
             GatedFeedForward = true,
             Rotary = RotarySettings.ReadGguf(checkpoint, prefix, headSize, pairing),
             TiedHead = !Has("output.weight"),
+            OutputTokens = [.. config.Int32s(prefix + OutputTokensField)],
             QueryKeyValueBias = Has("blk.0.attn_q.bias"),
             OutputBias = Has("blk.0.attn_output.bias"),
             FeedForwardBias = Has("blk.0.ffn_up.bias"),
@@ -142,7 +147,21 @@ public abstract class DecoderFamily : IModelFamily
             throw new SlipstreamException($"'{source.Source}': {rotary.Dimensions} rotary dimensions do not fit heads of {c.HeadSize}; the number must be even and not larger.");
         if (c.Rotary is null && c.Family != "gpt2")
             throw new SlipstreamException($"'{source.Source}': the family '{c.Family}' needs rotary positions.");
+        CheckOutputTokens(c, source);
         foreach (int token in c.EndTokens)
             if ((uint)token >= (uint)c.VocabularySize) throw new SlipstreamException($"'{source.Source}': the end token {token} is outside the vocabulary of {c.VocabularySize}.");
+    }
+
+    private static void CheckOutputTokens(ModelConfig c, ConfigReader source)
+    {
+        if (c.OutputTokens.IsEmpty) return;
+        if (c.TiedHead) throw new SlipstreamException($"'{source.Source}': '{OutputTokensField}' lists {c.OutputTokens.Length} tokens, but the head is the embedding, which has all; such a draft needs a head of its own.");
+        int before = -1;
+        foreach (int token in c.OutputTokens)
+        {
+            if (token <= before || token >= c.VocabularySize)
+                throw new SlipstreamException($"'{source.Source}': '{OutputTokensField}' has {token} after {before}; it must list tokens of the vocabulary of {c.VocabularySize} in ascending order, none twice.");
+            before = token;
+        }
     }
 }

@@ -13,12 +13,14 @@ internal sealed class DecoderModel : ILanguageModel
     private readonly Rotary? _rotary;
     private readonly Workspace _workspace;
     private readonly WeightScope _weights;
+    private readonly OutputVocabulary? _outputTokens;
 
     public DecoderModel(ModelConfig config, ModelRuntime runtime, WeightScope weights, Linear embedding, float[]? positions, DecoderLayer[] layers, Norm norm, Linear head, Rotary? rotary)
     {
         Config = config;
         _weights = weights;
         (_embedding, _positions, _layers, _norm, _head, _rotary) = (embedding, positions, layers, norm, head, rotary);
+        _outputTokens = config.OutputTokens.IsEmpty ? null : new OutputVocabulary(config.OutputTokens);
         _workspace = new Workspace(config, runtime.Pool, runtime.MaxRows, rotary?.AngleWidth ?? 0, runtime.Precision, runtime.Kernels);
     }
 
@@ -64,7 +66,15 @@ internal sealed class DecoderModel : ILanguageModel
         for (int i = 0; i < last.Rows; i++) _norm.Apply(hidden[batch.OutputRows[i]], last[i]);
         for (int i = 0; i < outputs.Hidden.Rows; i++) last[i].CopyTo(outputs.Hidden[i]);
         clock?.Enter(Stage.Head);
-        _head.Multiply(_workspace.Activations, outputs.Logits, _workspace.Pool, exact: true);
+        if (_outputTokens is null)
+        {
+            _head.Multiply(_workspace.Activations, outputs.Logits, _workspace.Pool, exact: true);
+        }
+        else
+        {
+            _head.Multiply(_workspace.Activations, _outputTokens.Narrow(outputs.Logits), _workspace.Pool, exact: true);
+            _outputTokens.Widen(outputs.Logits);
+        }
         clock?.Enter(Stage.Other);
     }
 

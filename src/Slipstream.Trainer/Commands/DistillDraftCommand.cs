@@ -74,7 +74,7 @@ internal sealed class DistillDraftCommand
         // A text with nothing to measure on is refused before the hours of training, not after them.
         if (_settings.Measures) prompts ??= MeasurePrompts.FromTokens(data.HeldOut.Span, _measure.MaxPrompts, Math.Min(32, Math.Max(1, data.HeldOut.Length)));
         bool bfloat16 = _run.Bfloat16 ?? TrainCommand.HasBfloat16;
-        using TorchLlama model = MakeStudent(target);
+        using TorchLlama model = MakeStudent(target, data);
         string before = Path.Combine(_work, "before"), after = _run.Output;
         TorchCheckpoint.Save(model, before, target.Config.BeginToken, target.Config.EndTokens);
         TargetFacts.CopyTokenizer(_settings.Target, before);
@@ -138,7 +138,7 @@ internal sealed class DistillDraftCommand
         return new TokenDataset(training, data.HeldOut.ToArray(), data.TrainingBytes, data.HeldOutBytes, fingerprint);
     }
 
-    private TorchLlama MakeStudent(TargetFacts target)
+    private TorchLlama MakeStudent(TargetFacts target, TokenDataset data)
     {
         if (_settings.StudentFolder is { } folder)
         {
@@ -149,7 +149,10 @@ internal sealed class DistillDraftCommand
             throw new SlipstreamException($"The student '{folder}' has {vocabulary} tokens, the target '{_settings.Target}' {target.Config.VocabularySize}; take a student of the target's tokenizer.");
         }
         using Checkpoint checkpoint = Checkpoint.Open(_settings.Target);
-        Student student = StudentFactory.Create(checkpoint, _settings.Student, _run.Seed);
+        StudentOptions options = _settings.Student;
+        DraftVocabulary? vocabularyOfHead = options.Vocabulary is { } count ? DraftVocabulary.MostFrequent(data.Training.Span, target.Config.VocabularySize, count, target.Config.EndTokens) : null;
+        if (vocabularyOfHead is { } head) _error.WriteLine(Invariant($"the student's head has rows for {head.Tokens.Length} of {target.Config.VocabularySize} tokens, {head.Coverage:0.00 %} of the text"));
+        Student student = StudentFactory.Create(checkpoint, options, _run.Seed, vocabularyOfHead?.Tokens ?? []);
         _error.WriteLine(student switch
         {
             { Layers.Count: > 0 } => $"the student begins with the target's layers {string.Join(", ", student.Layers)}, its embedding and its norm",

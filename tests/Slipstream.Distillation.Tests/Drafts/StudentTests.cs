@@ -54,11 +54,50 @@ public sealed class StudentTests : IDisposable
     }
 
     [Fact]
-    public void A_loss_in_parts_is_the_loss_and_so_is_its_gradient()
+    public void A_head_for_the_most_frequent_tokens_is_the_targets_at_these_and_runs_in_the_engine()
+    {
+        int[] text = [.. ToyTarget.Tokens(300).Select(token => token % 2 == 0 ? token : 7)];
+        DraftVocabulary head = DraftVocabulary.MostFrequent(text, ToyTarget.Vocabulary, 9, [2]);
+        Assert.Equal(9, head.Tokens.Length);
+        Assert.Equal(head.Tokens.Order(), head.Tokens);
+        Assert.Contains(2, head.Tokens);
+        Assert.Contains(7, head.Tokens);
+        Assert.Equal(text.Count(token => head.Tokens.Contains(token)) / 300.0, head.Coverage, 1e-12);
+        int least = head.Tokens.Where(token => token != 2).Min(token => text.Count(other => other == token));
+        Assert.All(Enumerable.Range(0, ToyTarget.Vocabulary).Except(head.Tokens), token => Assert.True(text.Count(other => other == token) <= least));
+        using Checkpoint checkpoint = Checkpoint.Open(_target.Path);
+        using TorchLlama model = StudentFactory.Create(checkpoint, StudentOptions.Parse("layers=2,vocabulary=9"), 1, head.Tokens).Model, whole = StudentFactory.Create(checkpoint, StudentOptions.Parse("layers=2"), 1).Model;
+        string folder = Path.Combine(_target.Folder, "narrow"), file = folder + ".gguf";
+        TorchCheckpoint.Save(model, folder, 1, [2]);
+        GgufConverter.Convert(folder, file, new GgufConversionOptions { Format = "F32" });
+        using TorchLlama again = TorchCheckpoint.Load(folder);
+        Assert.Equal(head.Tokens, again.Shape.OutputTokens);
+        Assert.True(model.Weights.SequenceEqual(again.Weights));
+        int[] prompt = [5, 9, 11, 38];
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable none = no_grad();
+        Tensor ids = tensor(prompt.Select(token => (long)token).ToArray(), [1, 4]);
+        float[] narrow = [.. model.forward(ids)[0, 3].data<float>()], all = [.. whole.forward(ids)[0, 3].data<float>()];
+        for (int i = 0; i < 9; i++) Assert.Equal(all[head.Tokens[i]], narrow[i], 1e-5f);
+        foreach (string path in (string[])[folder, file])
+        {
+            float[] last = [];
+            using ModelEvaluator evaluator = ModelEvaluator.Load(path, new ModelOptions { Threads = 1, Activations = Numerics.ActivationPrecision.F32 });
+            evaluator.Logits(prompt, (_, logits) => last = logits.ToArray());
+            for (int token = 0; token < ToyTarget.Vocabulary; token++)
+                Assert.Equal(head.Tokens.IndexOf(token) is >= 0 and int at ? narrow[at] : float.NegativeInfinity, last[token], 1e-4f);
+        }
+        Assert.Contains("the target has 40", Assert.Throws<SlipstreamException>(() => DraftVocabulary.MostFrequent(text, 40, 40, [])).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_loss_in_parts_is_the_loss_and_so_is_its_gradient(bool narrow)
     {
         using TeacherCache cache = Teacher(ToyTarget.Tokens(200), [0, 16, 32, 48], out _);
         using Checkpoint checkpoint = Checkpoint.Open(_target.Path);
-        using TorchLlama model = StudentFactory.Create(checkpoint, StudentOptions.Parse("layers=1"), 1).Model;
+        using TorchLlama model = StudentFactory.Create(checkpoint, StudentOptions.Parse("layers=1"), 1, narrow ? [3, 5, 6, 9, 10, 20, 31] : []).Model;
         DistillationLoss loss = DistillationLoss.Parse("tv=0.5,forward-kl=0.3,next-token=0.2", 1);
         TokenDataset data = new(ToyTarget.Tokens(200), [], 200, 0, "x");
         float[][] gradients = new float[2][];
@@ -68,7 +107,7 @@ public sealed class StudentTests : IDisposable
             using DisposeScope scope = NewDisposeScope();
             model.Gradient.zero_();
             TrainingBatch batch = data.Batch(new WindowOrder(1, 3, 16, isShifted: false), 0, 3);
-            Tensor value = new DistillationObjective(loss, cache, i == 0 ? int.MaxValue : 7 * ToyTarget.Vocabulary).Loss(model, batch);
+            Tensor value = new DistillationObjective(loss, cache, i == 0 ? int.MaxValue : 7 * model.Shape.HeadRows).Loss(model, batch);
             value.backward();
             (values[i], gradients[i]) = (value.item<float>(), model.Gradient.data<float>().ToArray());
         }

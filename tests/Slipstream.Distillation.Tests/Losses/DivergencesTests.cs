@@ -100,15 +100,34 @@ public sealed class DivergencesTests
             before = value;
         }
         for (int row = 0; row < 4; row++) Near(whole[row], before[row], 1e-5);
+    }
 
-        static IEnumerable<double> Merge(double[] p, int[] best) => [.. best.Select(i => p[i]), Math.Max(Divergences.Floor, 1 - best.Sum(i => p[i]))];
-        static double Term(Divergence kind, double p, double q) => kind switch
+    [Theory]
+    [InlineData(nameof(Divergence.ForwardKl))]
+    [InlineData(nameof(Divergence.ReverseKl))]
+    [InlineData(nameof(Divergence.TotalVariation))]
+    [InlineData(nameof(Divergence.JensenShannon))]
+    public void Tokens_that_the_students_head_has_no_row_for_are_part_of_the_bucket(string divergence)
+    {
+        Divergence kind = Enum.Parse<Divergence>(divergence);
+        Random random = new(6);
+        using var scope = NewDisposeScope();
+        int[] head = [.. Enumerable.Range(0, 40).Where(token => token % 3 != 1)];
+        float[] s = [.. Enumerable.Range(0, 4 * head.Length).Select(_ => (float)(3 * random.NextDouble()))], t = [.. Enumerable.Range(0, 4 * 40).Select(_ => (float)(5 * random.NextDouble()))];
+        Tensor student = tensor(s, [4, head.Length]).requires_grad_();
+        TeacherTargets best = Best(tensor(t, [4, 40]), 16, 1);
+        TeacherTargets said = best.For(tensor(best.Tokens.data<long>().Select(token => (long)Array.IndexOf(head, (int)token)).ToArray(), [4, 16]));
+        Tensor value = Divergences.TopK(kind, student, said);
+        value.sum().backward();
+        Assert.All(student.grad!.data<float>().ToArray(), gradient => Assert.True(float.IsFinite(gradient)));
+        for (int row = 0; row < 4; row++)
         {
-            Divergence.ForwardKl => p * Math.Log(p / q),
-            Divergence.ReverseKl => q * Math.Log(q / p),
-            Divergence.TotalVariation => Math.Abs(p - q) / 2,
-            _ => (p * Math.Log(2 * p / (p + q)) + q * Math.Log(2 * q / (p + q))) / 2,
-        };
+            double[] p = Softmax(t.AsSpan(row * 40, 40), 1), own = Softmax(s.AsSpan(row * head.Length, head.Length), 1), q = new double[40];
+            for (int i = 0; i < head.Length; i++) q[head[i]] = own[i];
+            int[] kept = [.. Enumerable.Range(0, 40).OrderByDescending(i => p[i]).Take(16).Where(token => token % 3 != 1)];
+            Assert.InRange(kept.Length, 1, 15);
+            Near(Merge(p, kept).Zip(Merge(q, kept), (a, b) => Term(kind, a, b)).Sum(), value[row].item<float>(), 1e-4);
+        }
     }
 
     [Fact]
@@ -135,6 +154,16 @@ public sealed class DivergencesTests
     [InlineData("tv", 0, "temperature is 0")]
     public void What_is_no_loss_is_refused(string text, double temperature, string message)
         => Assert.Contains(message, Assert.Throws<SlipstreamException>(() => DistillationLoss.Parse(text, temperature)).Message, StringComparison.Ordinal);
+
+    private static IEnumerable<double> Merge(double[] p, int[] best) => [.. best.Select(i => p[i]), Math.Max(Divergences.Floor, 1 - best.Sum(i => p[i]))];
+
+    private static double Term(Divergence kind, double p, double q) => kind switch
+    {
+        Divergence.ForwardKl => p * Math.Log(p / q),
+        Divergence.ReverseKl => q * Math.Log(q / p),
+        Divergence.TotalVariation => Math.Abs(p - q) / 2,
+        _ => (p * Math.Log(2 * p / (p + q)) + q * Math.Log(2 * q / (p + q))) / 2,
+    };
 
     private static TeacherTargets Best(Tensor logits, int k, double temperature)
     {

@@ -43,6 +43,11 @@ public sealed class ModelConfigTests
         { "rope_theta", "0", Config + "the field 'rope_theta' is 0 where at least 1 was expected." },
         { "eos_token_id", "32", Config + "the end token 32 is outside the vocabulary of 32." },
         { "eos_token_id", "[1, -1]", Config + "the end token -1 is outside the vocabulary of 32." },
+        { "draft_vocabulary", "[3, 3]", Config + "'draft_vocabulary' has 3 after 3; it must list tokens of the vocabulary of 32 in ascending order, none twice." },
+        { "draft_vocabulary", "[3, 32]", Config + "'draft_vocabulary' has 32 after 3; it must list tokens of the vocabulary of 32 in ascending order, none twice." },
+        { "draft_vocabulary", "[-1, 3]", Config + "'draft_vocabulary' has -1 after -1; it must list tokens of the vocabulary of 32 in ascending order, none twice." },
+        { "draft_vocabulary", "[1, 3]", Tensors + "'lm_head.weight' has the shape [32, 16], but the configuration asks for [2, 16]." },
+        { "draft_vocabulary", "\"many\"", Config + "the field 'draft_vocabulary' is a text where a whole number was expected." },
         { "attention_bias", "true", Tensors + "'model.layers.0.self_attn.q_proj.bias' is missing; the file is incomplete or of another family." },
         { "tie_word_embeddings", "\"no\"", Config + "the field 'tie_word_embeddings' is a text where true or false was expected." },
     };
