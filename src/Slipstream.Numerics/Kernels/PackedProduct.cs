@@ -87,7 +87,7 @@ internal static unsafe class PackedProduct
         public readonly byte* Packed, X;
         public readonly float* Y;
         public readonly nint GroupBytes, TileBytes, YStride, Blocks;
-        public readonly int Groups, OutFeatures, Rows, Tiles, CachedTiles, Together;
+        public readonly int Groups, OutFeatures, Rows, RowsTogether, Tiles, CachedTiles, Together;
         public readonly bool Exact;
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
@@ -99,17 +99,18 @@ internal static unsafe class PackedProduct
             Y = y;
             YStride = stride;
             (Groups, OutFeatures, Rows, Exact) = (layer.Groups, layer.OutFeatures, rows, exact);
-            Tiles = (Rows + TileRows - 1) / TileRows;
+            RowsTogether = emitted ? PackedKernels.RowsTogether(Rows) : TileRows;
+            Tiles = (Rows + RowsTogether - 1) / RowsTogether;
             GroupBytes = (nint)layer.GroupBytes;
             TileBytes = QuantizedRows.TileBytes(layer.InFeatures);
             Blocks = layer.InFeatures / layer.Layout.BlockLength;
-            CachedTiles = (int)Math.Max(2, CachedBytes / TileBytes);
+            CachedTiles = (int)Math.Max(2, CachedBytes / (TileBytes * (RowsTogether / TileRows)));
             Compiled = layer.Kernel;
             if (!emitted) return;
             Together = PackedKernels.GroupsTogether(Rows);
             int tiles = Math.Min(CachedTiles, (Tiles + shares - 1) / shares);
-            Several = new Kernels(layer, Rows, tiles, Together);
-            Single = new Kernels(layer, Rows, tiles, 1);
+            if (Together > 1) Several = new Kernels(layer, Rows, RowsTogether, tiles, Together);
+            Single = new Kernels(layer, Rows, RowsTogether, tiles, 1);
         }
     }
 
@@ -124,21 +125,21 @@ internal static unsafe class PackedProduct
         /// <summary>Tiles that ask, and the bytes of each group that one asks for.</summary>
         public readonly int AskingTiles, AskedBytes;
 
-        public Kernels(PackedLinear layer, int rows, int tiles, int groups)
+        public Kernels(PackedLinear layer, int rows, int together, int tiles, int groups)
         {
             PackedKernels kernels = layer.Emitted;
-            int whole = rows / TileRows, rest = rows % TileRows, asked = PackedKernels.Ahead;
-            if (whole > 0) First = kernels.Entry(TileRows, groups);
+            int whole = rows / together, rest = rows % together, asked = PackedKernels.Ahead;
+            if (whole > 0) First = kernels.Entry(together, groups);
             if (tiles > 1)
             {
                 int planes = layer.InFeatures / PackedLayout.PlaneLength, lines = (int)((layer.GroupBytes + 63) / 64);
                 asked = Math.Min(PackedKernels.MaxLines, (lines + planes * tiles - 1) / (planes * tiles));
                 (AskingTiles, AskedBytes) = ((lines + planes * asked - 1) / (planes * asked), planes * asked * 64);
-                Asking = kernels.Entry(TileRows, groups, asked);
+                Asking = kernels.Entry(together, groups, asked);
                 if (tiles > AskingTiles)
                 {
                     asked = PackedKernels.Nothing;
-                    Quiet = kernels.Entry(TileRows, groups, asked);
+                    Quiet = kernels.Entry(together, groups, asked);
                 }
             }
             if (rest > 0) Rest = kernels.Entry(rest, groups, asked);
@@ -200,16 +201,16 @@ internal static unsafe class PackedProduct
                     call.Weights = part.Packed + group * part.GroupBytes;
                     for (int tile = first, n = 1; tile < end; tile += n)
                     {
-                        int rows = Math.Min(TileRows, part.Rows - tile * TileRows), asking = kernels.AskingTiles - (tile - first);
+                        int rows = Math.Min(part.RowsTogether, part.Rows - tile * part.RowsTogether), asking = kernels.AskingTiles - (tile - first);
                         delegate* unmanaged<PackedCall*, void> kernel = kernels.First;
                         n = 1;
-                        if (rows < TileRows) kernel = kernels.Rest;
+                        if (rows < part.RowsTogether) kernel = kernels.Rest;
                         else if (part.Together > 0 && (tile > first || (group > from && part.Tiles > 1)))
                         {
                             kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
-                            n = Math.Min(Math.Min(end, part.Rows / TileRows) - tile, Math.Min(StoredTiles, asking > 0 ? asking : StoredTiles));
+                            n = Math.Min(Math.Min(end, part.Rows / part.RowsTogether) - tile, Math.Min(StoredTiles, asking > 0 ? asking : StoredTiles));
                         }
-                        call.Activations = x + tile * part.TileBytes;
+                        call.Activations = x + tile * (part.RowsTogether / TileRows) * part.TileBytes;
                         call.After = call.Weights + part.GroupBytes + (tile - first) * (nint)kernels.AskedBytes;
                         call.Tiles = n;
                         if (part.Together == 0) part.Compiled(in call, rows);
@@ -225,7 +226,7 @@ internal static unsafe class PackedProduct
         private static void Store(in Part part, float* results, int rows, int group, int tile)
         {
             int each = part.Exact ? 2 : 1, live = Math.Min(GroupRows, part.OutFeatures - group * GroupRows);
-            float* y = part.Y + tile * TileRows / each * part.YStride + group * GroupRows;
+            float* y = part.Y + tile * part.RowsTogether / each * part.YStride + group * GroupRows;
             for (int row = 0; row < rows; row += each, y += part.YStride, results += each * GroupRows)
             {
                 Vector512<float> sums = Vector512.Load(results);

@@ -7,20 +7,23 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 /// <summary>The emitted kernels of one packed layout: products by 512-bit <c>vpdpbusd</c>, in the element order of <see cref="PackedTile"/> and with its bits.</summary>
 internal sealed unsafe class PackedKernels
 {
-    /// <summary>Groups of sixteen weight rows that a kernel takes at most.</summary>
-    public const int MaxGroups = 4;
+    /// <summary>Groups of sixteen weight rows that a kernel takes at most, and rows of activations: those of two tiles.</summary>
+    public const int MaxGroups = 4, MaxRows = 2 * QuantizedRows.TileRows;
+
+    /// <summary>Rows times groups at most: as many results of 16 fit the registers.</summary>
+    public const int MaxResults = 8;
 
     private static readonly ConcurrentDictionary<PackedLayout, PackedKernels> s_all = [];
 
     /// <summary>What a kernel asks memory for: weights that it comes to itself soon, or nothing; a number above is of lines of the weights after, for each group and 32 columns.</summary>
     public const int Ahead = -1, Nothing = 0, MaxLines = 16;
 
-    private readonly EmittedKernel<PackedCall>[,,] _kernels = new EmittedKernel<PackedCall>[QuantizedRows.TileRows, MaxGroups, MaxLines + 2];
+    private readonly EmittedKernel<PackedCall>[,,] _kernels = new EmittedKernel<PackedCall>[MaxRows, MaxGroups, MaxLines + 2];
 
     private PackedKernels(PackedLayout layout)
     {
-        for (int r = 1; r <= QuantizedRows.TileRows; r++)
-            for (int g = 1; g <= MaxGroups; g++)
+        for (int r = 1; r <= MaxRows; r++)
+            for (int g = 1; g <= Math.Min(MaxGroups, MaxResults / r); g++)
                 for (int f = Ahead; f <= MaxLines; f++)
                 {
                     (int rows, int groups, int fetch) = (r, g, f);
@@ -32,16 +35,23 @@ internal sealed unsafe class PackedKernels
     public static PackedKernels Of(PackedLayout layout) => s_all.GetOrAdd(layout, static l => new PackedKernels(l));
 
     /// <summary>
-    /// Groups that go together for a number of rows of activations: as many as registers allow. One load of activations then serves them all, and each is a stream of its own from memory.
+    /// Groups that go together for a number of rows of activations. For up to a tile of four, as many as registers allow: one load of activations then serves them all, and each is a stream of its own
+    /// from memory. For more rows, one: then two tiles go together, and codes are unpacked and weights come from memory once for eight rows.
     /// </summary>
-    public static int GroupsTogether(int rows) => rows <= 2 ? 4 : 2;
+    public static int GroupsTogether(int rows) => rows <= 2 ? 4 : rows <= QuantizedRows.TileRows ? 2 : 1;
 
-    /// <summary>The kernel for some rows of a tile by some groups, which lie <see cref="PackedCall.GroupStride"/> apart; assembled at its first use. At most 8 results of 16 fit the registers.</summary>
-    /// <param name="rows">Rows of each tile.</param>
+    /// <summary>Rows of activations that go together.</summary>
+    public static int RowsTogether(int rows) => rows <= QuantizedRows.TileRows ? QuantizedRows.TileRows : MaxRows;
+
+    /// <summary>The kernel for some rows of a tile by some groups, which lie <see cref="PackedCall.GroupStride"/> apart; assembled at its first use. Rows by groups are at most 8.</summary>
+    /// <param name="rows">Rows of each tile; over 4, of each two tiles.</param>
     /// <param name="groups">Groups of weights.</param>
     /// <param name="fetch">What it asks memory for: <see cref="Ahead"/>, <see cref="Nothing"/> or lines.</param>
     // SAFETY: callers pass calls whose pointers hold what PackedCall says, for these rows and groups, on processors with AVX512-VNNI.
-    public delegate* unmanaged<PackedCall*, void> Entry(int rows, int groups, int fetch = Ahead) => _kernels[rows - 1, groups - 1, fetch - Ahead].Entry;
+    public delegate* unmanaged<PackedCall*, void> Entry(int rows, int groups, int fetch = Ahead) => Kernel(rows, groups, fetch).Entry;
+
+    /// <summary>The same before it is loaded.</summary>
+    internal EmittedKernel<PackedCall> Kernel(int rows, int groups, int fetch) => _kernels[rows - 1, groups - 1, fetch - Ahead];
 }
 
 /// <summary>Writes one kernel: some rows of activations by some groups of sixteen weight rows.</summary>
@@ -55,7 +65,7 @@ internal sealed class PackedKernelEmitter
     private readonly bool _wide;
     private readonly AssemblerRegisterZMM[] _sums, _integers, _terms, _codes, _scales, _offsets;
     private readonly AssemblerRegisterZMM _x4, _high, _lowMask, _highMask;
-    private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _x = rax, _stride = r8, _stride3 = r9, _blocks = r10, _inner = r11, _results = rbx, _tiles = r12, _tile = r13, _after = r14;
+    private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _x = rax, _stride = r8, _stride3 = r9, _x2 = r15, _blocks = r10, _inner = r11, _results = rbx, _tiles = r12, _tile = r13, _after = r14;
 
     public PackedKernelEmitter(Assembler assembler, PackedLayout layout, int rows, int groups, int fetch)
     {
@@ -63,16 +73,16 @@ internal sealed class PackedKernelEmitter
         (_layout, _rows, _groups, _fetch) = (layout, rows, groups, fetch);
         // Bytes ahead of its use that a line is fetched from memory into the second-level cache, and from there into the first, in each stream: measured. What goes to the first at once
         // holds one of its few outstanding misses for as long as memory takes, and then products wait.
-        (_far, _near) = groups == PackedKernels.MaxGroups ? (1024, 256) : (4096, 1024);
+        (_far, _near) = groups == PackedKernels.MaxGroups ? (1024, 256) : TwoTiles ? (12288, 3072) : (4096, 1024);
         _wide = layout.GroupLength == PackedLayout.PlaneLength;
         int next = 0, count = rows * groups;
         AssemblerRegisterZMM[] Take(int n) => [.. Enumerable.Range(0, n).Select(_ => new AssemblerRegisterZMM(Register.ZMM0 + next++))];
         _sums = Take(count);
         _integers = Take(count);
         _terms = Take(count);
-        _codes = Take(Math.Max(3, groups));
-        AssemblerRegisterZMM[] rest = Take(4);
-        (_x4, _high, _lowMask, _highMask) = (rest[0], rest[1], rest[2], rest[3]);
+        _codes = Take(Math.Max(groups, 1 + (layout.HasOffsets ? 1 : 0) + (layout.Groups > 1 ? 1 : 0)));
+        AssemblerRegisterZMM TakeFor(bool needed) => needed ? Take(1)[0] : default;
+        (_x4, _lowMask, _high, _highMask) = (TakeFor(groups > 1), TakeFor(layout.LowBits < 8), TakeFor(layout.HighBits > 0), TakeFor(layout.HighBits > 0));
         // A block's halves as floats: converted once, where registers are left for them.
         bool keeps = layout.Groups > 1 && next + groups * (layout.HasOffsets ? 2 : 1) <= 32;
         (_scales, _offsets) = (keeps ? Take(groups) : [], keeps && layout.HasOffsets ? Take(groups) : []);
@@ -92,6 +102,11 @@ internal sealed class PackedKernelEmitter
         c.Label(ref tiles);
         c.mov(_block, Argument(nameof(PackedCall.Weights)));
         c.mov(_x, _tile);
+        if (TwoTiles)
+        {
+            c.mov(_x2, _tile);
+            c.add(_x2, Argument(nameof(PackedCall.TileBytes)));
+        }
         c.mov(_blocks, Argument(nameof(PackedCall.Blocks)));
         foreach (AssemblerRegisterZMM sum in _sums) c.vpxord(sum, sum, sum);
         c.Label(ref blocks);
@@ -106,24 +121,35 @@ internal sealed class PackedKernelEmitter
             Plane(_planes, 0);
             c.add(_planes, _layout.PlaneBytes);
             c.add(_bytes, PackedLayout.Rows * (PackedLayout.PlaneLength / _layout.GroupLength));
-            c.add(_x, QuantizedRows.RecordBytes);
+            NextRecord();
             c.dec(_inner);
             c.jnz(planes);
         }
         else
         {
             Plane(_block, _layout.PlanesAt);
-            c.add(_x, QuantizedRows.RecordBytes);
+            NextRecord();
         }
         c.add(_block, _layout.BlockBytes);
         c.dec(_blocks);
         c.jnz(blocks);
         for (int i = 0; i < _sums.Length; i++) c.vmovups(__zmmword_ptr[_results + 64 * i], _sums[i]); // [group][row], as the registers are.
         c.add(_results, 64 * _sums.Length);
-        c.add(_tile, Argument(nameof(PackedCall.TileBytes)));
+        for (int i = 0; i < (TwoTiles ? 2 : 1); i++) c.add(_tile, Argument(nameof(PackedCall.TileBytes)));
         c.dec(_tiles);
         c.jnz(tiles);
     }
+
+    private bool TwoTiles => _rows > QuantizedRows.TileRows;
+
+    private void NextRecord()
+    {
+        c.add(_x, QuantizedRows.RecordBytes);
+        if (TwoTiles) c.add(_x2, QuantizedRows.RecordBytes);
+    }
+
+    /// <summary>A part of a row's record: each row has so many bytes of it.</summary>
+    private AssemblerMemoryOperand Record(int row, int part, int bytes) => __[row < QuantizedRows.TileRows ? _x : _x2] + (part + bytes * (row % QuantizedRows.TileRows));
 
     /// <summary>32 columns, whose planes begin at a register and a displacement.</summary>
     private void Plane(AssemblerRegister64 planes, int at)
@@ -153,12 +179,12 @@ internal sealed class PackedKernelEmitter
                 }
                 for (int row = 0; row < _rows; row++)
                 {
-                    int activations = QuantizedRows.RecordLength * row + QuantizedRows.Group * half + PackedLayout.StepLength * step;
-                    if (_groups == 1) c.vpdpbusd(_integers[row], _codes[0], __dword_bcst[_x + activations]);
+                    AssemblerMemoryOperand activations = Record(row, QuantizedRows.Group * half + PackedLayout.StepLength * step, QuantizedRows.RecordLength);
+                    if (_groups == 1) c.vpdpbusd(_integers[row], _codes[0], __dword_bcst[activations]);
                     else
                     {
                         // One load for all groups: two loads a cycle are what bounds such a kernel first.
-                        c.vpbroadcastd(_x4, __dword_ptr[_x + activations]);
+                        c.vpbroadcastd(_x4, __dword_ptr[activations]);
                         for (int g = 0; g < _groups; g++) c.vpdpbusd(_integers[g * _rows + row], _codes[g], _x4);
                     }
                 }
@@ -175,7 +201,7 @@ internal sealed class PackedKernelEmitter
     {
         for (int row = 0; row < _rows; row++)
         {
-            c.vpbroadcastd(_integers[row], __dword_ptr[_x + ((_layout.Zero == 0 ? QuantizedRows.OriginsAt : QuantizedRows.StartsAt) + Half(half, row))]);
+            c.vpbroadcastd(_integers[row], __dword_ptr[Record(row, (_layout.Zero == 0 ? QuantizedRows.OriginsAt : QuantizedRows.StartsAt) + 4 * half, 8)]);
             for (int g = 1; g < _groups; g++) c.vmovdqa64(_integers[g * _rows + row], _integers[row]);
         }
     }
@@ -186,13 +212,13 @@ internal sealed class PackedKernelEmitter
         bool adds = _wide && half == 1;
         for (int row = 0; row < _rows; row++)
         {
-            if (_groups > 1) c.vbroadcastss(_x4, __dword_ptr[_x + (QuantizedRows.OriginsAt + Half(half, row))]);
+            if (_groups > 1) c.vbroadcastss(_x4, __dword_ptr[Record(row, QuantizedRows.OriginsAt + 4 * half, 8)]);
             for (int g = 0; g < _groups; g++)
             {
                 (AssemblerRegisterZMM term, AssemblerRegisterZMM integer) = (_terms[g * _rows + row], _integers[g * _rows + row]);
                 AssemblerRegisterZMM scaled = adds ? integer : term;
                 if (_groups > 1) c.vsubps(scaled, integer, _x4);
-                else c.vsubps(scaled, integer, __dword_bcst[_x + (QuantizedRows.OriginsAt + Half(half, row))]);
+                else c.vsubps(scaled, integer, __dword_bcst[Record(row, QuantizedRows.OriginsAt + 4 * half, 8)]);
                 if (adds) c.vaddps(term, term, integer);
             }
         }
@@ -238,13 +264,13 @@ internal sealed class PackedKernelEmitter
         for (int row = 0; row < _rows; row++) c.vfmadd231ps(_sums[g * _rows + row], _terms[g * _rows + row], _codes[0]);
         if (!_layout.HasOffsets) return;
         for (int row = 0; row < _rows; row++)
-            c.vfmadd231ps(_sums[g * _rows + row], _codes[1], __dword_bcst[_x + (_wide ? QuantizedRows.TermsAt + 4 * row : QuantizedRows.GroupTermsAt + Half(half, row))]);
+            c.vfmadd231ps(_sums[g * _rows + row], _codes[1], __dword_bcst[_wide ? Record(row, QuantizedRows.TermsAt, 4) : Record(row, QuantizedRows.GroupTermsAt + 4 * half, 8)]);
     }
 
     /// <summary>Scales and offsets of a group of columns, in the first two registers of codes, which are free then.</summary>
     private void LoadScales(int g, int half)
     {
-        (AssemblerRegisterZMM scale, AssemblerRegisterZMM offset, AssemblerRegisterZMM number) = (_codes[0], _codes[1], _codes[2]);
+        (AssemblerRegisterZMM scale, AssemblerRegisterZMM offset, AssemblerRegisterZMM number) = (_codes[0], _layout.HasOffsets ? _codes[1] : default, _layout.Groups > 1 ? _codes[_layout.HasOffsets ? 2 : 1] : default);
         bool kept = _scales.Length > 0;
         if (!kept) c.vcvtph2ps(scale, __ymmword_ptr[Group(_block, g)]);
         if (!kept && _layout.HasOffsets) c.vcvtph2ps(offset, __ymmword_ptr[Group(_block, g) + PackedLayout.OffsetsAt]);
@@ -259,8 +285,6 @@ internal sealed class PackedKernelEmitter
             c.vmulps(result, of, number);
         }
     }
-
-    private static int Half(int half, int row) => 4 * (2 * row + half);
 
     private AssemblerMemoryOperand Group(AssemblerRegister64 start, int g) => g switch
     {
