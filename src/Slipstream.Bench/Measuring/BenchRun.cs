@@ -8,7 +8,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
 {
     private const int ProfiledSteps = 16, WarmUps = 2, LaterWarmUps = 1, ComparedRows = 32;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(15), LeastTime = TimeSpan.FromMilliseconds(60);
-    private readonly Dictionary<Workload, Dictionary<IContender, List<double>>> _times = [];
+    private readonly Dictionary<Workload, Dictionary<IContender, List<Sample>>> _samples = [];
     private readonly Dictionary<Workload, long> _bytes = [];
     private readonly Dictionary<Workload, IReadOnlyList<(string, double)>> _stages = [];
     private readonly SortedSet<string> _notes = new(StringComparer.Ordinal);
@@ -40,7 +40,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
                         cancellationToken.ThrowIfCancellationRequested();
                         IContender contender = contenders[(i + round + WarmUps) % contenders.Length];
                         progress($"depth {depth}, {(round < 0 ? "warming up" : $"round {round + 1} of {plan.Repeat}")}: {contender.Name}, {work.Name} {work.Rows}");
-                        Once(contender, work, counts: round >= 0);
+                        Once(contender, work, round >= 0 ? ceilings : null);
                     }
                 }
             }
@@ -68,7 +68,8 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
         }
     }
 
-    private void Once(IContender contender, Workload work, bool counts)
+    // Rounds that count have ceilings.
+    private void Once(IContender contender, Workload work, Ceilings? ceilings)
     {
         if (contender.Refuses(work) is { } reason)
         {
@@ -76,6 +77,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
             return;
         }
         contender.Prepare(work);
+        double readBefore = ceilings?.ReadNow() ?? 0;
         // One pass that does not count: threads that slept are awake again, and caches hold what the passes before leave there.
         bool prefill = work.Kind == WorkKind.Prefill;
         contender.Forward(prefill ? Tokens(work, 0) : _tokens.AsSpan(0, work.Sequences), !prefill);
@@ -85,7 +87,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
         if (contender == ours) _bytes[work] = (ours.BytesRead - before) / passes;
         contender.Rest();
         Thread.Sleep(Pause);
-        if (counts) Times(work, contender).Add(milliseconds);
+        if (ceilings is not null) Samples(work, contender).Add(new Sample(milliseconds, (readBefore + ceilings.ReadNow()) / 2));
     }
 
     /// <summary>Runs a workload once more with a clock that follows the stages of the pass; the figures of the rounds are without it.</summary>
@@ -137,21 +139,19 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
 
     private ReadOnlySpan<int> Tokens(Workload work, int step) => _tokens.AsSpan(work.Rows < _tokens.Length ? step % (_tokens.Length - work.Rows) : 0, work.Rows);
 
-    private List<double> Times(Workload work, IContender contender)
+    private List<Sample> Samples(Workload work, IContender contender)
     {
-        if (!_times.TryGetValue(work, out Dictionary<IContender, List<double>>? ofWork)) _times[work] = ofWork = [];
-        if (!ofWork.TryGetValue(contender, out List<double>? times)) ofWork[contender] = times = [];
-        return times;
+        if (!_samples.TryGetValue(work, out Dictionary<IContender, List<Sample>>? ofWork)) _samples[work] = ofWork = [];
+        if (!ofWork.TryGetValue(contender, out List<Sample>? samples)) ofWork[contender] = samples = [];
+        return samples;
     }
 
     private BenchResult Result(Workload work, Ceilings ceilings)
     {
-        Spread spread = Spread.Of(Times(work, ours));
-        double seconds = spread.Median / 1000, byBytes = _bytes[work] / ceilings.Read.BytesPerSecond;
-        double byOperations = operations.Seconds(work, ceilings.Int8.PerSecond, (ceilings.Bf16 ?? ceilings.F32).PerSecond, ceilings.F32.PerSecond);
-        Dictionary<string, Spread> others = [];
+        Dictionary<string, IReadOnlyList<Sample>> others = [];
         foreach (IContender peer in peers)
-            if (Times(work, peer) is { Count: > 0 } times) others[peer.Name] = Spread.Of(times);
-        return new BenchResult(work, spread, _bytes[work], byBytes / seconds, Math.Max(byBytes, byOperations) / seconds, others) { Operations = operations.Count(work), Stages = _stages.GetValueOrDefault(work, []) };
+            if (Samples(work, peer) is { Count: > 0 } samples) others[peer.Name] = samples;
+        double byOperations = operations.Seconds(work, ceilings.Int8.PerSecond, (ceilings.Bf16 ?? ceilings.F32).PerSecond, ceilings.F32.PerSecond);
+        return new BenchResult(work, Samples(work, ours), _bytes[work], byOperations, others) { Operations = operations.Count(work), Stages = _stages.GetValueOrDefault(work, []) };
     }
 }

@@ -40,8 +40,9 @@ internal static class BenchReportJson
         writer.WriteNumber("rows", result.Work.Rows);
         writer.WriteNumber("depth", result.Work.Depth);
         Number(writer, "tokens_per_second", result.TokensPerSecond, 3);
-        Times(writer, result.Milliseconds);
+        Range(writer, "milliseconds", result.Milliseconds);
         writer.WriteNumber("bytes_read", result.BytesRead);
+        Range(writer, "read_bandwidth_gb_per_second", result.ReadBandwidth, 1e-9);
         Number(writer, "bandwidth_fraction", result.BandwidthFraction, 4);
         Number(writer, "roofline_fraction", result.RooflineFraction, 4);
         if (result.Stages.Count > 0)
@@ -52,15 +53,19 @@ internal static class BenchReportJson
         }
         if (result.FastestPeer is { } fastest)
         {
-            writer.WriteString("peer", fastest.Name);
-            Number(writer, "peer_tokens_per_second", fastest.TokensPerSecond, 3);
-            Number(writer, "ratio", result.Ratio!.Value, 4);
+            IReadOnlyDictionary<string, Spread> peers = result.Peers;
+            (double ratio, int rounds) = result.Against(fastest);
+            writer.WriteString("peer", fastest);
+            Number(writer, "peer_tokens_per_second", result.Work.Rows * 1000 / peers[fastest].Median, 3);
+            Number(writer, "ratio", ratio, 4);
+            writer.WriteNumber("alike_rounds", rounds);
             writer.WriteStartObject("peers");
-            foreach ((string name, Spread times) in result.Peers)
+            foreach ((string name, Spread times) in peers)
             {
                 writer.WriteStartObject(name);
                 Number(writer, "tokens_per_second", result.Work.Rows * 1000 / times.Median, 3);
-                Times(writer, times);
+                Range(writer, "milliseconds", times);
+                Range(writer, "read_bandwidth_gb_per_second", Spread.Of(result.Others[name].Select(sample => sample.ReadBandwidth)), 1e-9);
                 writer.WriteEndObject();
             }
             writer.WriteEndObject();
@@ -68,12 +73,12 @@ internal static class BenchReportJson
         writer.WriteEndObject();
     }
 
-    private static void Times(Utf8JsonWriter writer, Spread milliseconds)
+    private static void Range(Utf8JsonWriter writer, string name, Spread values, double factor = 1)
     {
-        writer.WriteStartObject("milliseconds");
-        Number(writer, "min", milliseconds.Min, 4);
-        Number(writer, "median", milliseconds.Median, 4);
-        Number(writer, "max", milliseconds.Max, 4);
+        writer.WriteStartObject(name);
+        Number(writer, "min", factor * values.Min, 4);
+        Number(writer, "median", factor * values.Median, 4);
+        Number(writer, "max", factor * values.Max, 4);
         writer.WriteEndObject();
     }
 

@@ -11,7 +11,7 @@ internal static class BenchReportTable
     public static void Print(CliConsole console, BenchReport report)
     {
         List<string> head = [.. Head(report)];
-        List<(string Title, bool Right)> columns = [("kind", false), ("rows", true), ("depth", true), ("tok/s", true), ("ms (least–greatest)", true), ("bandwidth", true), ("roofline", true)];
+        List<(string Title, bool Right)> columns = [("kind", false), ("rows", true), ("depth", true), ("tok/s", true), ("ms (least–greatest)", true), ("reads GB/s", true), ("bandwidth", true), ("roofline", true)];
         List<string> names = [.. report.Results.SelectMany(r => r.Peers.Keys).Distinct()];
         foreach (string name in names) columns.Add((name + " tok/s", true));
         if (names.Count > 0) columns.Add(("ratio", true));
@@ -40,11 +40,20 @@ internal static class BenchReportTable
         [
             result.Work.Name, Text(result.Work.Rows), Text(result.Work.Depth), Spread.Format(result.TokensPerSecond),
             $"{Spread.Format(result.Milliseconds.Median)} ({Spread.Format(result.Milliseconds.Min)}–{Spread.Format(result.Milliseconds.Max)})",
+            $"{Spread.Format(result.ReadBandwidth.Median / 1e9)} ({Spread.Format(result.ReadBandwidth.Min / 1e9)}–{Spread.Format(result.ReadBandwidth.Max / 1e9)})",
             Percent(result.BandwidthFraction), Percent(result.RooflineFraction),
         ];
-        foreach (string name in names) cells.Add(result.Peers.TryGetValue(name, out Spread? times) ? $"{Spread.Format(result.Work.Rows * 1000 / times.Median)} ({Spread.Format(result.Work.Rows * 1000 / times.Max)}–{Spread.Format(result.Work.Rows * 1000 / times.Min)})" : "");
-        if (names.Count > 0) cells.Add(result.Ratio is { } ratio ? string.Create(CultureInfo.InvariantCulture, $"{ratio:0.00} ({result.FastestPeer!.Value.Name})") : "");
+        IReadOnlyDictionary<string, Spread> peers = result.Peers;
+        foreach (string name in names) cells.Add(peers.TryGetValue(name, out Spread? times) ? $"{Spread.Format(result.Work.Rows * 1000 / times.Median)} ({Spread.Format(result.Work.Rows * 1000 / times.Max)}–{Spread.Format(result.Work.Rows * 1000 / times.Min)})" : "");
+        if (names.Count > 0) cells.Add(result.FastestPeer is { } fastest ? Ratio(result, fastest) : "");
         return [.. cells];
+    }
+
+    private static string Ratio(BenchResult result, string peer)
+    {
+        (double ratio, int rounds) = result.Against(peer);
+        string alike = rounds == result.Ours.Count ? "" : rounds == 0 ? ", no round alike" : $", {rounds} of {result.Ours.Count} rounds alike";
+        return string.Create(CultureInfo.InvariantCulture, $"{ratio:0.00} ({peer}{alike})");
     }
 
     private static void Draw(IAnsiConsole console, List<string> head, List<(string Title, bool Right)> columns, List<string[]> rows, IReadOnlyList<string> notes)

@@ -169,13 +169,30 @@ public sealed class MeasuringTests
     }
 
     [Fact]
-    public void The_fastest_peer_of_a_row_is_named()
+    public void Engines_are_compared_in_rounds_in_which_the_machine_read_alike()
     {
-        Spread ours = new(9, 10, 11), slow = new(19, 20, 21), fast = new(4, 5, 6);
-        BenchResult result = new(new Workload(WorkKind.Verify, 6, 0), ours, 1, 1, 1, new Dictionary<string, Spread> { ["slow"] = slow, ["fast"] = fast });
-        Assert.Equal(600, result.TokensPerSecond);
-        Assert.Equal(("fast", 1200.0), result.FastestPeer);
-        Assert.Equal(0.5, result.Ratio);
-        Assert.Null((result with { Peers = new Dictionary<string, Spread>() }).Ratio);
+        // The second round of ours and the third of the peer's fell into a slow phase.
+        Sample[] ours = [new(10, 60e9), new(18, 36e9), new(10, 61e9), new(12, 59e9)];
+        BenchResult result = new(new Workload(WorkKind.Verify, 6, 0), ours, 300_000_000, 0.0075, new Dictionary<string, IReadOnlyList<Sample>>
+        {
+            ["slow"] = [new(20, 60e9), new(20, 60e9), new(40, 35e9), new(20, 58e9)],
+            ["fast"] = [new(5, 60e9), new(5, 60e9), new(50, 35e9), new(5, 60e9)],
+        });
+        Assert.Equal(6000 / 11.0, result.TokensPerSecond, 1e-9);
+        Assert.Equal("fast", result.FastestPeer);
+        // Rounds 1 and 4: 5/10 and 5/12.
+        (double ratio, int rounds) = result.Against("fast");
+        Assert.Equal((0.5 + 5 / 12.0) / 2, ratio, 1e-9);
+        Assert.Equal(2, rounds);
+        Assert.Equal((20 / 10.0 + 20 / 12.0) / 2, result.Against("slow").Ratio, 1e-9);
+        // 300 MB at 60, 36, 61 and 59 GB/s take 5, 8.33, 4.92 and 5.08 ms.
+        Assert.Equal(Middle(300 / 60.0 / 10, 300 / 36.0 / 18, 300 / 61.0 / 10, 300 / 59.0 / 12), result.BandwidthFraction, 1e-9);
+        Assert.Equal(Middle(7.5 / 10, 300 / 36.0 / 18, 7.5 / 10, 7.5 / 12), result.RooflineFraction, 1e-9);
+        Assert.Equal((36e9, 59.5e9, 61e9), (result.ReadBandwidth.Min, result.ReadBandwidth.Median, result.ReadBandwidth.Max));
+        BenchResult never = result with { Others = new Dictionary<string, IReadOnlyList<Sample>> { ["slow"] = [.. ours.Select(sample => new Sample(20, sample.ReadBandwidth / 2))] } };
+        Assert.Equal((Middle(2, 20 / 18.0, 2, 20 / 12.0), 0), never.Against("slow"));
+        Assert.Null((result with { Others = new Dictionary<string, IReadOnlyList<Sample>>() }).FastestPeer);
+
+        static double Middle(params double[] values) => Spread.Of(values).Median;
     }
 }

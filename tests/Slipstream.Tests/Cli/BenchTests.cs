@@ -72,7 +72,7 @@ public sealed class BenchTests
             results.Select(r => $"{r.GetProperty("kind").GetString()} {r.GetProperty("rows").GetInt32()} {r.GetProperty("depth").GetInt32()}"));
         foreach (JsonElement result in results)
         {
-            Assert.Equal(["kind", "format", "rows", "depth", "tokens_per_second", "milliseconds", "bytes_read", "bandwidth_fraction", "roofline_fraction"], result.EnumerateObject().Select(p => p.Name));
+            Assert.Equal(["kind", "format", "rows", "depth", "tokens_per_second", "milliseconds", "bytes_read", "read_bandwidth_gb_per_second", "bandwidth_fraction", "roofline_fraction"], result.EnumerateObject().Select(p => p.Name));
             Assert.Equal("Q4_K_M", result.GetProperty("format").GetString());
             JsonElement times = result.GetProperty("milliseconds");
             (double min, double median, double max) = (times.GetProperty("min").GetDouble(), times.GetProperty("median").GetDouble(), times.GetProperty("max").GetDouble());
@@ -129,9 +129,9 @@ public sealed class BenchTests
         string[] lines = run.Out.Split('\n');
         Assert.StartsWith("- tiny, Q8_0, ", lines[0], StringComparison.Ordinal);
         int head = Array.FindIndex(lines, l => l.StartsWith('|'));
-        Assert.Equal("| kind | rows | depth | tok/s | ms (least–greatest) | bandwidth | roofline |", lines[head]);
-        Assert.Equal("|---|---:|---:|---:|---:|---:|---:|", lines[head + 1]);
-        Assert.Matches(@"^\| decode \| 1 \| 0 \| [0-9.]+ \| [0-9.]+ \([0-9.]+–[0-9.]+\) \| [0-9]+ % \| [0-9]+ % \|$", lines[head + 2]);
+        Assert.Equal("| kind | rows | depth | tok/s | ms (least–greatest) | reads GB/s | bandwidth | roofline |", lines[head]);
+        Assert.Equal("|---|---:|---:|---:|---:|---:|---:|---:|", lines[head + 1]);
+        Assert.Matches(@"^\| decode \| 1 \| 0 \| [0-9.]+ \| [0-9.]+ \([0-9.]+–[0-9.]+\) \| [0-9.]+ \([0-9.]+–[0-9.]+\) \| [0-9]+ % \| [0-9]+ % \|$", lines[head + 2]);
     }
 
     [Fact]
@@ -151,7 +151,7 @@ public sealed class BenchTests
         using JsonDocument json = JsonDocument.Parse(Json.Object(writer => BenchReportJson.Write(writer, report)));
         JsonElement[] results = [.. json.RootElement.GetProperty("results").EnumerateArray()];
         Assert.Equal(("slow", 60.0, 1.0), (results[0].GetProperty("peer").GetString(), results[0].GetProperty("peer_tokens_per_second").GetDouble(), results[0].GetProperty("ratio").GetDouble()));
-        Assert.Equal(("fast", 400.0, 0.25), (results[1].GetProperty("peer").GetString(), results[1].GetProperty("peer_tokens_per_second").GetDouble(), results[1].GetProperty("ratio").GetDouble()));
+        Assert.Equal(("fast", 400.0, 0.2429), (results[1].GetProperty("peer").GetString(), results[1].GetProperty("peer_tokens_per_second").GetDouble(), results[1].GetProperty("ratio").GetDouble()));
         JsonElement peers = results[1].GetProperty("peers");
         Assert.Equal(["slow", "fast"], peers.EnumerateObject().Select(p => p.Name));
         Assert.Equal((100.0, 40.0), (peers.GetProperty("slow").GetProperty("tokens_per_second").GetDouble(), peers.GetProperty("slow").GetProperty("milliseconds").GetProperty("min").GetDouble()));
@@ -163,22 +163,22 @@ public sealed class BenchTests
         using CliConsole console = new(Stream.Null, output, TextWriter.Null);
         BenchReportTable.Print(console, report);
         string[] rows = [.. output.ToString().Split('\n').Where(l => l.StartsWith('|'))];
-        Assert.Equal("| kind | rows | depth | tok/s | ms (least–greatest) | bandwidth | roofline | slow tok/s | fast tok/s | ratio |", rows[0]);
-        Assert.Equal("| prefill | 6 | 0 | 60.0 | 100 (90.0–110) | 50 % | 75 % | 60.0 (54.5–66.7) |  | 1.00 (slow) |", rows[2]);
-        Assert.Equal("| verify | 6 | 0 | 100 | 60.0 (50.0–70.0) | 50 % | 75 % | 100 (75.0–150) | 400 (300–600) | 0.25 (fast) |", rows[3]);
-        Assert.Equal("| batch | 6 | 0 | 100 | 60.0 (50.0–70.0) | 50 % | 75 % |  |  |  |", rows[4]);
+        Assert.Equal("| kind | rows | depth | tok/s | ms (least–greatest) | reads GB/s | bandwidth | roofline | slow tok/s | fast tok/s | ratio |", rows[0]);
+        Assert.Equal("| prefill | 6 | 0 | 60.0 | 100 (90.0–110) | 50.0 (49.0–51.0) | 50 % | 75 % | 60.0 (54.5–66.7) |  | 1.00 (slow) |", rows[2]);
+        Assert.Equal("| verify | 6 | 0 | 100 | 60.0 (50.0–70.0) | 50.0 (49.0–51.0) | 83 % | 125 % | 100 (75.0–150) | 400 (300–600) | 0.24 (fast, 2 of 3 rounds alike) |", rows[3]);
+        Assert.Equal("| batch | 6 | 0 | 100 | 60.0 (50.0–70.0) | 50.0 (49.0–51.0) | 83 % | 125 % |  |  |  |", rows[4]);
         Assert.Contains("- a note\n", output.ToString(), StringComparison.Ordinal);
     }
 
     private static BenchReport Report()
     {
-        Spread sixty = new(50, 60, 70), hundred = new(90, 100, 110);
-        Dictionary<string, Spread> one = new() { ["slow"] = hundred }, both = new() { ["slow"] = new(40, 60, 80), ["fast"] = new(10, 15, 20) };
+        Sample[] sixty = [new(60, 50e9), new(70, 49e9), new(50, 51e9)], hundred = [new(100, 50e9), new(110, 49e9), new(90, 51e9)];
+        Dictionary<string, IReadOnlyList<Sample>> one = new() { ["slow"] = hundred }, both = new() { ["slow"] = [new(40, 50e9), new(60, 50e9), new(80, 50e9)], ["fast"] = [new(15, 20e9), new(20, 50e9), new(10, 50e9)] };
         return new BenchReport(new Machine("cpu", 2, ["AVX2"], "system", null, null), (70e9, 4), (1e12, "a"), (2e11, "b"), (4e11, "c"), "m", "Q8_0", 2, 3, ["one", "another"], ["a note"],
         [
-            new(new Workload(WorkKind.Prefill, 6, 0), hundred, 10, 0.5, 0.75, one),
-            new(new Workload(WorkKind.Verify, 6, 0), sixty, 10, 0.5, 0.75, both),
-            new(new Workload(WorkKind.Batch, 6, 0, 16), sixty, 10, 0.5, 0.75, new Dictionary<string, Spread>()),
+            new(new Workload(WorkKind.Prefill, 6, 0), hundred, 2_500_000_000, 0.075, one),
+            new(new Workload(WorkKind.Verify, 6, 0), sixty, 2_500_000_000, 0.075, both),
+            new(new Workload(WorkKind.Batch, 6, 0, 16), sixty, 2_500_000_000, 0.075, new Dictionary<string, IReadOnlyList<Sample>>()),
         ]);
     }
 }
