@@ -16,7 +16,7 @@ namespace Slipstream.Numerics.Kernels;
 /// In the exact form a row becomes two: its codes, and those of what they leave over, whose scale is 1/256 of the first. A value is off by at most half of the finer step, that is 2⁻¹⁵ of the largest
 /// activation of its group, but where it lies between two codes exactly (there by one step: 127 stands for 128).
 /// </remarks>
-internal sealed unsafe class QuantizedRows : IDisposable
+internal sealed unsafe partial class QuantizedRows : IDisposable
 {
     /// <summary>Rows in a tile, activations in a record, and activations in a group, which shares a scale.</summary>
     public const int TileRows = 4, RecordLength = 32, Group = 16;
@@ -143,7 +143,8 @@ internal sealed unsafe class QuantizedRows : IDisposable
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void QuantizeRow(float* x, int width, byte* record, int row, int zero)
     {
-        for (int at = 0; at < width; at += RecordLength, record += RecordBytes)
+        int at = Avx512F.IsSupported ? QuantizeFours(x, width, record, row, zero) : 0;
+        for (record += at / RecordLength * RecordBytes; at < width; at += RecordLength, record += RecordBytes)
         {
             Vector512<float> first = Vector512.Load(x + at), second = Vector512.Load(x + at + 16);
             Write(first, second, Scales(first, second), record, row, zero);
@@ -153,7 +154,8 @@ internal sealed unsafe class QuantizedRows : IDisposable
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void QuantizeTwice(float* x, int width, byte* record, int row, int zero)
     {
-        for (int at = 0; at < width; at += RecordLength, record += RecordBytes)
+        int at = Avx512F.IsSupported ? QuantizeFoursTwice(x, width, record, row, zero) : 0;
+        for (record += at / RecordLength * RecordBytes; at < width; at += RecordLength, record += RecordBytes)
         {
             Vector512<float> first = Vector512.Load(x + at), second = Vector512.Load(x + at + 16);
             Vector128<int> scales = Scales(first, second);

@@ -80,17 +80,52 @@ public sealed class PackedProductTests
     [InlineData(1.1e33f)]
     public void What_is_not_finite_or_far_too_large_shows_in_the_product(float bad)
     {
-        using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(4, 64, new Random(1));
+        const int Width = 160;
+        using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(4, Width, new Random(1));
         using ComputePool pool = new(1);
-        using Linear linear = Linear.Pack<TestFormat<Bits5Offset>>(data.Region, 4, 64, pool);
-        using Activations x = new(2, 64, ActivationPrecision.Int8);
-        Matrix set = x.Begin(2, 64);
+        using Linear linear = Linear.Pack<TestFormat<Bits5Offset>>(data.Region, 4, Width, pool);
+        using Activations x = new(3, Width, ActivationPrecision.Int8);
+        Matrix set = x.Begin(3, Width);
         set.Data.Clear();
-        set[1][40] = bad;
-        float[] y = new float[8];
-        linear.Multiply(x, new Matrix(y, 2, 4), pool);
+        // Where records are made four at a time, and behind that.
+        (set[1][40], set[2][150]) = (bad, bad);
+        float[] y = new float[12];
+        linear.Multiply(x, new Matrix(y, 3, 4), pool);
         Assert.All(y[..4], v => Assert.Equal(0f, v));
         Assert.All(y[4..], v => Assert.True(float.IsNaN(v)));
+    }
+
+    /// <summary>A record says the same whether it is made with its neighbours or alone.</summary>
+    [Theory]
+    [InlineData(false, 0)]
+    [InlineData(false, 8)]
+    [InlineData(true, 32)]
+    public unsafe void Records_are_made_the_same_alone(bool exact, int zero)
+    {
+        const int Width = 288, Rows = 3;
+        Random random = new(4);
+        float[] values = [.. Enumerable.Range(0, Rows * Width).Select(i => (random.NextSingle() - 0.5f) * MathF.Pow(10, i / 16 % 9 - 4))];
+        // Ends of what a group can be: its largest magnitude becomes 128, nothing, too little, too much, no number.
+        (values[0], values[16], values[48], values[80], values[112]) = (-127.6f, 0, 1e-31f, 2e33f, float.NaN);
+        values.AsSpan(17, 15).Clear();
+        values.AsSpan(48, 16).Fill(1e-31f);
+        using QuantizedRows whole = new(exact), part = new(exact);
+        whole.Quantize(new Matrix(values, Rows, Width), Rows, zero, null);
+        int bytes = QuantizedRows.RecordBytes, tiles = (whole.Rows + QuantizedRows.TileRows - 1) / QuantizedRows.TileRows;
+        for (int at = 0; at < Width; at += QuantizedRows.RecordLength)
+        {
+            part.Quantize(new Matrix(values.AsSpan(at), Rows, QuantizedRows.RecordLength, Width), Rows, zero, null);
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                byte* one = part.Pointer + tile * bytes, other = whole.Pointer + tile * QuantizedRows.TileBytes(Width) + at / QuantizedRows.RecordLength * bytes;
+                for (int i = 0; i < bytes; i++)
+                {
+                    int row = i < QuantizedRows.OriginsAt ? i / QuantizedRows.RecordLength : i >= QuantizedRows.TermsAt && i < QuantizedRows.GroupTermsAt ? (i - QuantizedRows.TermsAt) / 4 : (i - QuantizedRows.OriginsAt) % 32 / 8;
+                    if (i >= QuantizedRows.GroupTermsAt) row = (i - QuantizedRows.GroupTermsAt) / 8;
+                    if (tile * QuantizedRows.TileRows + row < whole.Rows) Assert.True(one[i] == other[i], $"columns {at}, tile {tile}, byte {i}: {other[i]} with neighbours, {one[i]} alone");
+                }
+            }
+        }
     }
 
     [Fact]
