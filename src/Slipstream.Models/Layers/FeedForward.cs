@@ -27,7 +27,7 @@ internal sealed class GatedFeedForward(Dense gate, Dense up, Dense down, Activat
         up.AddBiasTo(ups);
         workspace.Pool.Clock?.Enter(Stage.Gate);
         Job job = new() { Gate = gates, Up = ups, Y = x.Begin(rows, gate.OutFeatures), Activation = activation };
-        workspace.Pool.For(ref job, rows);
+        workspace.Pool.For(ref job, rows, ShortJob.Rows(ShortJob.Nonlinear * job.Y.Columns));
         workspace.Pool.Clock?.Enter(Stage.Products);
         down.Multiply(x, output, workspace.Pool);
     }
@@ -61,7 +61,7 @@ internal sealed class PlainFeedForward(Dense up, Dense down, ActivationKind acti
         up.Multiply(x, ups, workspace.Pool);
         workspace.Pool.Clock?.Enter(Stage.Gate);
         Job job = new() { X = ups, Y = x.Begin(rows, up.OutFeatures), Activation = activation };
-        workspace.Pool.For(ref job, rows);
+        workspace.Pool.For(ref job, rows, ShortJob.Rows(ShortJob.Nonlinear * job.Y.Columns));
         workspace.Pool.Clock?.Enter(Stage.Products);
         down.Multiply(x, output, workspace.Pool);
     }

@@ -13,7 +13,7 @@ internal abstract class Norm
     public void Apply(Matrix x, Matrix y, ComputePool pool)
     {
         Job job = new() { Norm = this, X = x, Y = y };
-        pool.For(ref job, x.Rows);
+        pool.For(ref job, x.Rows, ShortJob.Rows(x.Columns));
     }
 
     private ref struct Job : IRangeJob
