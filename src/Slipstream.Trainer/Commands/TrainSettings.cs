@@ -26,6 +26,7 @@ internal sealed class TrainSettings
     private readonly Option<int?> _kvHeads = new("--kv-heads") { Description = "Key-value heads.", HelpName = "N" };
     private readonly Option<int?> _intermediate = new("--intermediate") { Description = "Width of the feed-forward part.", HelpName = "N" };
     private readonly Option<bool> _ownHead = new("--own-head") { Description = "Give the head its own weights instead of the embedding's." };
+    private readonly Option<int> _context = new("--context") { Description = "Positions the model is said to be good for, in config.json; at least --length.", DefaultValueFactory = _ => 2048, HelpName = "N" };
     private readonly Option<int> _length = new("--length") { Description = "Tokens of a window.", DefaultValueFactory = _ => 256, HelpName = "N" };
     private readonly Option<int> _batch = new("--batch") { Description = "Windows of a batch.", DefaultValueFactory = _ => 16, HelpName = "N" };
     private readonly Option<int> _accumulate = new("--accumulate") { Description = "Batches of a step.", DefaultValueFactory = _ => 1, HelpName = "N" };
@@ -55,7 +56,7 @@ internal sealed class TrainSettings
     private TrainSettings(TrainSettings options, ParseResult result)
     {
         (_text, _output, _tokenizer, _vocabulary, _shape, _hidden, _layers, _heads) = (options._text, options._output, options._tokenizer, options._vocabulary, options._shape, options._hidden, options._layers, options._heads);
-        (_kvHeads, _intermediate, _ownHead, _length, _batch, _accumulate, _steps, _epochs) = (options._kvHeads, options._intermediate, options._ownHead, options._length, options._batch, options._accumulate, options._steps, options._epochs);
+        (_kvHeads, _intermediate, _ownHead, _context, _length, _batch, _accumulate, _steps, _epochs) = (options._kvHeads, options._intermediate, options._ownHead, options._context, options._length, options._batch, options._accumulate, options._steps, options._epochs);
         (_minutes, _rate, _finalRatio, _warmUp, _weightDecay, _clip, _seed, _heldOut) = (options._minutes, options._rate, options._finalRatio, options._warmUp, options._weightDecay, options._clip, options._seed, options._heldOut);
         (_heldOutText, _evaluateEvery, _checkpointEvery, _patience, _activations, _threads) = (options._heldOutText, options._evaluateEvery, options._checkpointEvery, options._patience, options._activations, options._threads);
         (_resume, _chatTemplate, _json) = (options._resume, options._chatTemplate, options._json);
@@ -103,7 +104,7 @@ internal sealed class TrainSettings
 
     public void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[_text, _output, _tokenizer, _vocabulary, _shape, _hidden, _layers, _heads, _kvHeads, _intermediate, _ownHead, _length, _batch, _accumulate, _steps, _epochs, _minutes, _rate, _finalRatio, _warmUp,
+        foreach (Option option in (Option[])[_text, _output, _tokenizer, _vocabulary, _shape, _hidden, _layers, _heads, _kvHeads, _intermediate, _ownHead, _context, _length, _batch, _accumulate, _steps, _epochs, _minutes, _rate, _finalRatio, _warmUp,
             _weightDecay, _clip, _seed, _heldOut, _heldOutText, _evaluateEvery, _checkpointEvery, _patience, _activations, _threads, _resume, _chatTemplate, _json]) command.Options.Add(option);
     }
 
@@ -120,9 +121,11 @@ internal sealed class TrainSettings
         return new LlamaShape
         {
             Vocabulary = vocabulary, Hidden = hidden, Layers = Get(_layers) ?? sizes.Layers, Heads = heads, KvHeads = Get(_kvHeads) ?? Math.Min(heads, sizes.KvHeads),
-            HeadSize = hidden / heads, Intermediate = Get(_intermediate) ?? sizes.Intermediate, TiedHead = !Get(_ownHead), ContextLength = Math.Max(512, Length),
+            HeadSize = hidden / heads, Intermediate = Get(_intermediate) ?? sizes.Intermediate, TiedHead = !Get(_ownHead), ContextLength = Context(),
         }.Checked();
     }
+
+    private int Context() => Get(_context) is int context && context >= Length ? context : throw new SlipstreamException($"--context is {Get(_context)}, but the windows have {Length} tokens; give at least that.");
 
     /// <summary>The steps that --steps or --epochs ask for; null where --minutes or nothing does.</summary>
     public int? Steps(int windows)

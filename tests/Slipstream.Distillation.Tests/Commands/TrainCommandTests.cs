@@ -9,7 +9,7 @@ namespace Slipstream.Distillation.Tests.Commands;
 /// <summary><c>slipstream-train train</c> from text to a model, in this process and as a process that is killed.</summary>
 public sealed class TrainCommandTests
 {
-    private static readonly string[] Toy = ["--hidden", "32", "--layers", "2", "--heads", "4", "--kv-heads", "2", "--intermediate", "48", "--length", "32", "--batch", "4", "--vocabulary", "300", "--activations", "f32", "--evaluate-every", "10", "--held-out", "0.1", "--learning-rate", "5e-3"];
+    private static readonly string[] Toy = ["--hidden", "32", "--layers", "2", "--heads", "4", "--kv-heads", "2", "--intermediate", "48", "--context", "96", "--length", "32", "--batch", "4", "--vocabulary", "300", "--activations", "f32", "--evaluate-every", "10", "--held-out", "0.1", "--learning-rate", "5e-3"];
 
     [Fact]
     public async Task A_text_becomes_a_model_that_the_engine_loads()
@@ -30,6 +30,7 @@ public sealed class TrainCommandTests
         {
             GenerationResult result = await model.GenerateAsync("the cat sees", new GenerationOptions { MaxNewTokens = 8 }, TestContext.Current.CancellationToken);
             Assert.NotEmpty(result.Tokens);
+            Assert.Equal(96, model.Config.ContextLength);
         }
         Assert.Equal("svg", XDocument.Load(Path.Combine(folder["model"], "training", "loss.svg")).Root!.Name.LocalName);
         string[] log = File.ReadAllLines(Path.Combine(folder["model"], "training", "log.jsonl"));
@@ -41,6 +42,8 @@ public sealed class TrainCommandTests
         Assert.Equal(0, (await Run(["train", "--text", text, "--output", folder["model"], "--steps", "40", .. Toy])).Code);
         SlipstreamException e = await Assert.ThrowsAsync<SlipstreamException>(() => Run(["train", "--text", text, "--output", folder["model"], "--steps", "50", .. Toy]));
         Assert.Contains("another steps (40 there, 50 now)", e.Message, StringComparison.Ordinal);
+        e = await Assert.ThrowsAsync<SlipstreamException>(() => Run(["train", "--text", text, "--output", folder["other"], "--steps", "40", .. Toy.Select(argument => argument == "96" ? "16" : argument)]));
+        Assert.Equal("--context is 16, but the windows have 32 tokens; give at least that.", e.Message);
     }
 
     [Fact]
