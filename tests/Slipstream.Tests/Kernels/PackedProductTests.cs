@@ -110,6 +110,7 @@ public sealed class PackedProductTests
         values.AsSpan(17, 15).Clear();
         values.AsSpan(48, 16).Fill(1e-31f);
         using QuantizedRows whole = new(exact), part = new(exact);
+        // SAFETY: the forms live to the end of the method, and each index lies in the record it is of.
         whole.Quantize(new Matrix(values, Rows, Width), Rows, zero, null);
         int bytes = QuantizedRows.RecordBytes, tiles = (whole.Rows + QuantizedRows.TileRows - 1) / QuantizedRows.TileRows;
         for (int at = 0; at < Width; at += QuantizedRows.RecordLength)
