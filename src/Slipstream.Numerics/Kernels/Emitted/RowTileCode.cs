@@ -71,7 +71,7 @@ internal static class RowTileCode
         c.mov(width, __[rcx + WidthAt]);
 
         // Bytes ahead of its use that a line is fetched into the second-level cache and from there into the first: measured. See PackedKernelEmitter.
-        (int far, int near) = rows <= 2 ? (1024, 256) : (2048, 512);
+        (int far, int near) = rows <= 2 ? (1024, 256) : (4096, 1024);
 
         // Sums: zmm0 on; four weight rows to a row of activations. Weights zmm24-27, activations zmm28 and zmm29.
         Label tile = c.CreateLabel(), zeros = c.CreateLabel(), loop = c.CreateLabel(), reduce = c.CreateLabel(), next = c.CreateLabel();
