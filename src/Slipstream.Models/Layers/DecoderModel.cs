@@ -88,7 +88,7 @@ internal sealed class DecoderModel : ILanguageModel
 
     private void Prepare(in ForwardBatch batch)
     {
-        _workspace.Plan.Begin();
+        _workspace.Plan.Begin(batch.Tables.Length);
         for (int i = 0; i + 1 < batch.SequenceStarts.Length; i++)
         {
             int first = batch.SequenceStarts[i], count = batch.SequenceStarts[i + 1] - first;

@@ -25,7 +25,7 @@ internal sealed class Workspace : IDisposable
         _angles = new NativeBuffer<float>((long)maxRows * angleWidth);
         AngleWidth = angleWidth;
         Attention = new AttentionScratch(pool.Threads, config.Heads, config.KvHeads, config.HeadSize, config.ContextLength, kernels);
-        Plan = new AttentionPlan(Attention.RowsPerItem);
+        Plan = new AttentionPlan(Attention.RowsPerItem, config.KvHeads, pool.Threads);
     }
 
     public ComputePool Pool { get; }

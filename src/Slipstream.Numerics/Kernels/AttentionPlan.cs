@@ -52,7 +52,13 @@ internal sealed class AttentionPlan
     /// <summary>Positions of a span: four tiles, attended over one after the other. Spans may be attended over at the same time and are then merged in ascending order.</summary>
     public const int SpanPositions = 4 * TiledAttention.Tile;
 
-    private readonly int _rowsPerItem;
+    // Work that keeps workers this busy is shared out well enough: each part of a sequence's rows goes over its cached rows once more.
+    private const double EvenEnough = 0.8;
+
+    private const int MostParts = 4;
+
+    private readonly int _rowsPerItem, _kvHeads, _workers;
+    private bool _isAlone;
     private AttentionSequence[] _sequences = new AttentionSequence[8];
     private AttentionItem[] _items = new AttentionItem[64];
     private int[] _spanItems = new int[64];
@@ -61,7 +67,9 @@ internal sealed class AttentionPlan
 
     /// <summary>Creates an empty plan.</summary>
     /// <param name="rowsPerItem">The most rows of one sequence that are attended for together.</param>
-    public AttentionPlan(int rowsPerItem) => _rowsPerItem = rowsPerItem;
+    /// <param name="kvHeads">Key-value heads: each is work of its own.</param>
+    /// <param name="workers">Workers that share the work.</param>
+    public AttentionPlan(int rowsPerItem, int kvHeads = 1, int workers = 1) => (_rowsPerItem, _kvHeads, _workers) = (rowsPerItem, kvHeads, workers);
 
     /// <summary>Sequences in the batch.</summary>
     public int SequenceCount { get; private set; }
@@ -90,7 +98,12 @@ internal sealed class AttentionPlan
         => _ancestors.AsSpan(sequence.AncestorStart + row * sequence.AncestorWords, sequence.AncestorWords);
 
     /// <summary>Forgets the last batch.</summary>
-    public void Begin() => SequenceCount = ItemCount = SpanCount = MostRows = _ancestorCount = 0;
+    /// <param name="sequences">Sequences to come; the rows of a single one are shared out evenly over the workers.</param>
+    public void Begin(int sequences = 0)
+    {
+        SequenceCount = ItemCount = SpanCount = MostRows = _ancestorCount = 0;
+        _isAlone = sequences == 1;
+    }
 
     /// <summary>Adds a sequence.</summary>
     /// <param name="firstRow">Its first row in the batch.</param>
@@ -103,11 +116,11 @@ internal sealed class AttentionPlan
     {
         int rows = parents.Length, words = (rows + 63) / 64, start = _ancestorCount;
         Grow(ref _sequences, SequenceCount + 1);
-        Grow(ref _items, ItemCount + (rows + _rowsPerItem - 1) / _rowsPerItem);
+        Grow(ref _items, ItemCount + Math.Max(MostParts, (rows + _rowsPerItem - 1) / _rowsPerItem));
         Grow(ref _ancestors, start + rows * words);
         _ancestorCount = start + rows * words;
         bool chain = true;
-        int least = int.MaxValue;
+        int least = int.MaxValue, most = 0;
         for (int row = 0; row < rows; row++)
         {
             int parent = parents[row];
@@ -117,15 +130,27 @@ internal sealed class AttentionPlan
             else _ancestors.AsSpan(start + parent * words, words).CopyTo(own);
             own[row / 64] |= 1UL << (row % 64);
             chain &= positions[cached + row] == positions[cached] + row;
-            least = Math.Min(least, positions[cached + row]);
+            (least, most) = (Math.Min(least, positions[cached + row]), Math.Max(most, positions[cached + row]));
         }
         _sequences[SequenceCount] = new AttentionSequence
         {
             FirstRow = firstRow, Rows = rows, Slots = slots, Positions = positions, Cached = cached,
             AncestorStart = start, AncestorWords = words, FirstPosition = least, IsChain = chain,
         };
-        for (int row = 0; row < rows; row += _rowsPerItem) AddItem(row, Math.Min(_rowsPerItem, rows - row), positions.AsSpan(cached));
+        int each = _isAlone ? RowsEach(rows, most / SpanPositions + 1) : _rowsPerItem;
+        for (int row = 0; row < rows; row += each) AddItem(row, Math.Min(each, rows - row), positions.AsSpan(cached));
         SequenceCount++;
+    }
+
+    /// <summary>Rows of an item of the only sequence: fewer than could go together where its heads and spans do not share out evenly, such as three heads over two workers.</summary>
+    private int RowsEach(int rows, int spans)
+    {
+        for (int parts = 1; parts <= Math.Min(rows, MostParts) && rows <= _rowsPerItem; parts++)
+        {
+            int pieces = parts * spans * _kvHeads;
+            if (pieces >= EvenEnough * _workers * ((pieces + _workers - 1) / _workers)) return (rows + parts - 1) / parts;
+        }
+        return _rowsPerItem;
     }
 
     private void AddItem(int first, int rows, ReadOnlySpan<int> positions)

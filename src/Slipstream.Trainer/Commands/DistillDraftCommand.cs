@@ -217,6 +217,7 @@ internal sealed class DistillDraftCommand
     {
         json.WriteString("output", _run.Output);
         json.WriteNumber("parameters", shape.Parameters);
+        json.WriteNumber("head_rows", shape.HeadRows);
         json.WriteString("loss", _settings.Loss.ToString());
         json.WriteNumber("steps", report.Steps);
         json.WriteNumber("best_step", report.BestStep);

@@ -171,8 +171,8 @@ public sealed class TiledAttentionTests
             using NativeBuffer<byte> keys = Stored(Keys), values = Stored(Values);
             float[] output = new float[Rows * Width];
             using AttentionScratch scratch = new(workers ?? threads, Heads, KvHeads, HeadSize, contextLength);
-            AttentionPlan plan = new(scratch.RowsPerItem);
-            plan.Begin();
+            AttentionPlan plan = new(scratch.RowsPerItem, KvHeads, threads);
+            plan.Begin(1);
             plan.Add(0, Slots, Positions, Cached, Parents);
             TiledAttention attention = new(plan, scratch, new Matrix(Queries, Rows, Width), keys.Region, values.Region, Type, new Matrix(output, Rows, Width), KvHeads, 1f / MathF.Sqrt(HeadSize), Window, pool.Counters);
             if (workers > 1 && Positions.Max() >= AttentionPlan.SpanPositions) Assert.Equal(plan.SpanCount * KvHeads, attention.Count);
