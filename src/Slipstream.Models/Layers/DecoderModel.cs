@@ -20,7 +20,7 @@ internal sealed class DecoderModel : ILanguageModel
         Config = config;
         _weights = weights;
         (_embedding, _positions, _layers, _norm, _head, _rotary) = (embedding, positions, layers, norm, head, rotary);
-        _outputTokens = config.OutputTokens.IsEmpty ? null : new OutputVocabulary(config.OutputTokens);
+        _outputTokens = config.OutputTokens.IsDefaultOrEmpty ? null : new OutputVocabulary(config.OutputTokens);
         _workspace = new Workspace(config, runtime.Pool, runtime.MaxRows, rotary?.AngleWidth ?? 0, runtime.Precision, runtime.Kernels);
     }
 
