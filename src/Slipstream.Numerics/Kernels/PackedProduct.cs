@@ -160,9 +160,10 @@ internal static unsafe class PackedProduct
         public StageClock? Clock;
         public ComputeCounters Counters;
 
+        [SkipLocalsInit]
         public readonly void Execute(int from, int to, int worker)
         {
-            // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results have room for what one call makes (rows times groups are 8 at most where there are several tiles),
+            // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results are written before they are read, and have room for what one call makes (rows times groups are 8 at most where there are several tiles),
             // and each output is as wide as its layer.
             float* results = stackalloc float[2 * StoredTiles * TileRows * GroupRows];
             for (int share = from / Groups; share * Groups < to; share++)
