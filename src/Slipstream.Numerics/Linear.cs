@@ -52,6 +52,9 @@ public abstract class Linear : IDisposable
     /// <exception cref="ArgumentException">The shapes do not fit.</exception>
     public abstract void Multiply(Activations x, Matrix y, ComputePool pool, bool exact = false);
 
+    /// <summary>Whether products take activations with no more than 8 bits of mantissa, but for those that are exact: attention then does with bfloat16 (ADR 19).</summary>
+    internal virtual bool IsRough(ActivationPrecision precision) => false;
+
     /// <summary>Decodes row <paramref name="row"/> of W, as an embedding look-up does.</summary>
     /// <param name="row">0 to <see cref="OutFeatures"/> − 1.</param>
     /// <param name="destination"><c>[InFeatures]</c>.</param>

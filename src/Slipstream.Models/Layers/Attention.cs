@@ -47,7 +47,8 @@ internal sealed class Attention
         pool.For(ref store, rows, ShortJob.Rows(q.Columns + k.Columns + v.Columns));
         clock?.Enter(Stage.Attention);
         KvStore cache = batch.Tables[0].Store;
-        TiledAttention attend = new(workspace.Plan, workspace.Attention, q, cache.Keys(_layer), cache.Values(_layer), cache.Layout.Type, x.Begin(rows, q.Columns), _config.KvHeads, _scale, _window, pool.Counters);
+        TiledAttention attend = new(workspace.Plan, workspace.Attention, q, cache.Keys(_layer), cache.Values(_layer), cache.Layout.Type, x.Begin(rows, q.Columns), _config.KvHeads, _scale, _window, pool.Counters,
+            rounds: _config.Heads / _config.KvHeads >= AttentionPairs.LeastGroup && _query.Weight.IsRough(x.Precision));
         pool.For(ref attend, attend.Count);
         clock?.Enter(Stage.Products);
         _output.Multiply(x, output, pool);

@@ -6,6 +6,9 @@ internal sealed unsafe class AttentionScratch : IDisposable
     // A span's results are a few per cent of the cached bytes it read; beyond this an item is attended for by one worker, which changes no bit.
     private const long MostPartialBytes = 8L << 20;
 
+    // Floats after the results of the last span: its maxima are read in whole vectors.
+    private const int Slack = 16;
+
     private readonly NativeBuffer<float> _floats, _partials;
     private readonly NativeBuffer<long> _offsets;
     private readonly int[] _done;
@@ -25,12 +28,13 @@ internal sealed unsafe class AttentionScratch : IDisposable
         RowsPerItem = AttentionPlan.RowsFor(Group);
         _floats = new NativeBuffer<float>(FloatsPerWorker(Group, headSize) * workers);
         _offsets = new NativeBuffer<long>(OffsetsPerWorker(Group, headSize) * workers);
-        _partials = new NativeBuffer<float>(PartialFloats(heads, headSize, contextLength));
+        _partials = new NativeBuffer<float>(PartialFloats(heads, headSize, contextLength) + Slack);
         _done = new int[ItemsToSplit];
         for (int worker = 0; worker < workers; worker++)
         {
             AttentionWork work = Worker(worker);
             for (int i = 0; i < TiledAttention.Tile; i++) work.Identity[i] = i;
+            new Span<float>(work.Zeros, Stride).Clear();
         }
     }
 
@@ -56,7 +60,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
     public int ItemsToSplit => 8 * Workers;
 
     /// <summary>Floats of results that spans may keep.</summary>
-    public long PartialLength => _partials.Length;
+    public long PartialLength => _partials.Length - Slack;
 
     /// <summary>All of it.</summary>
     public long Bytes => _floats.Bytes + _offsets.Bytes + _partials.Bytes;
@@ -68,7 +72,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
 
     /// <summary>Bytes that a scratch of these sizes takes.</summary>
     public static long BytesFor(int workers, int heads, int kvHeads, int headSize, int contextLength)
-        => workers * (FloatsPerWorker(heads / kvHeads, headSize) * sizeof(float) + OffsetsPerWorker(heads / kvHeads, headSize) * sizeof(long)) + PartialFloats(heads, headSize, contextLength) * sizeof(float);
+        => workers * (FloatsPerWorker(heads / kvHeads, headSize) * sizeof(float) + OffsetsPerWorker(heads / kvHeads, headSize) * sizeof(long)) + (PartialFloats(heads, headSize, contextLength) + Slack) * sizeof(float);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -103,10 +107,18 @@ internal sealed unsafe class AttentionScratch : IDisposable
         work.ListLanes = (int*)Take(TiledAttention.Tile);
         work.Slots = (int*)Take(TiledAttention.Tile);
         work.Packed = (int*)Take(TiledAttention.Tile);
+        work.Bits = (ushort*)Take((long)TiledAttention.Tile * Stride / 2);
+        work.Zeros = Take(Stride);
+        work.KeyPairs = (uint*)Take((long)TiledAttention.Tile * Stride / 2);
+        work.ValuePairs = (uint*)Take((long)TiledAttention.Tile * Stride / 2);
+        work.QueryBits = (ushort*)Take(Padded(queries) * (long)Stride / 2);
+        work.WeightBits = (ushort*)Take((long)TiledAttention.Tile * AttentionPairs.MaxRows / 2);
         work.Offsets = offsets;
         work.ListOffsets = work.Offsets + TiledAttention.Tile;
         work.NextOffsets = work.ListOffsets + TiledAttention.Tile;
-        work.Masks = (ulong*)(work.NextOffsets + TiledAttention.Tile);
+        work.KeyOffsets = work.NextOffsets + TiledAttention.Tile;
+        work.ValueOffsets = work.KeyOffsets + TiledAttention.Tile;
+        work.Masks = (ulong*)(work.ValueOffsets + TiledAttention.Tile);
         return work;
     }
 
@@ -114,10 +126,10 @@ internal sealed unsafe class AttentionScratch : IDisposable
     {
         int queries = AttentionPlan.RowsFor(group) * group;
         return (long)TiledAttention.Tile * (2 * Padded(headSize) + AttentionScores.MaxRows) + 3L * queries * Padded(headSize) + 4L * Padded(queries)
-            + 16 + 4 * TiledAttention.Tile;
+            + 16 + 4 * TiledAttention.Tile + 3L * TiledAttention.Tile * Padded(headSize) / 2 + Padded(headSize) + Padded(queries) * (long)Padded(headSize) / 2 + (long)TiledAttention.Tile * AttentionPairs.MaxRows / 2;
     }
 
-    private static long OffsetsPerWorker(int group, int headSize) => (3L * TiledAttention.Tile + AttentionPlan.RowsFor(group) * group + 7) / 8 * 8;
+    private static long OffsetsPerWorker(int group, int headSize) => (5L * TiledAttention.Tile + AttentionPlan.RowsFor(group) * group + 7) / 8 * 8;
 
     private static int Padded(int length) => (length + 15) / 16 * 16;
 
@@ -159,10 +171,28 @@ internal unsafe struct AttentionWork
     /// <summary>Where the keys and values of each place begin, in bytes; the same for a list of rows, and in the cache for the rows of the tile that comes next.</summary>
     public long* Offsets, ListOffsets, NextOffsets;
 
-    /// <summary>Rows of the next tile that are asked for, and whether rows are asked for at all.</summary>
-    public int NextRows;
+    /// <summary>Rows of the next tile that are asked for, how many of them, keys and then values, have been, and whether rows are asked for at all.</summary>
+    public int NextRows, Asked;
     public bool Asks;
 
     /// <summary>The places of the tile that each query row of the item sees.</summary>
     public ulong* Masks;
+
+    /// <summary>In bfloat16: the queries, the weights of a block of rows, and room for a tile.</summary>
+    public ushort* QueryBits, WeightBits, Bits;
+
+    /// <summary>A row of zeros, and where the keys and values of each place begin where some places have none, in bytes.</summary>
+    public float* Zeros;
+    public long* KeyOffsets, ValueOffsets;
+
+    /// <summary>The tile as products take it: pairs of columns of the keys, <c>[stride / 2, 64]</c>, and pairs of rows of the values, <c>[32, stride]</c>.</summary>
+    public uint* KeyPairs, ValuePairs;
+
+    /// <summary>The values of the tile that are yet to be brought into shape, and where they are.</summary>
+    public int FirstValue, EndValue;
+    public byte* ValueBase;
+    public long* ValuePlaces;
+
+    /// <summary>Whether each row has the tile to itself: what it does not see is zero, not only weighted with it.</summary>
+    public bool RowByRow;
 }

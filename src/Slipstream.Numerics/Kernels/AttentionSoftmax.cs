@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
 namespace Slipstream.Numerics.Kernels;
@@ -13,8 +14,9 @@ internal static unsafe class AttentionSoftmax
     /// <param name="max">For each row the maximum so far, −∞ at first.</param>
     /// <param name="sum">For each row the sum so far.</param>
     /// <param name="keep">Receives for each row what its sum and weighted values so far are worth under the new maximum.</param>
+    /// <param name="bits">Null; or receives the results as bfloat16, <c>[rows, 64]</c>, zero in a row that sees nothing; then what the scores hold afterwards is undefined.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Step(int rows, float* scores, ulong* masks, float* max, float* sum, float* keep)
+    public static void Step(int rows, float* scores, ulong* masks, float* max, float* sum, float* keep, ushort* bits = null)
     {
         // SAFETY: the caller's scores hold a tile a row, all else one element a row.
         for (int row = 0; row < rows; row++, scores += TiledAttention.Tile)
@@ -24,6 +26,7 @@ internal static unsafe class AttentionSoftmax
             if (mask == 0)
             {
                 keep[row] = 1;
+                if (bits != null) new Span<ushort>(bits + row * TiledAttention.Tile, TiledAttention.Tile).Clear();
                 continue;
             }
             if (Vector512.IsHardwareAccelerated)
@@ -43,10 +46,19 @@ internal static unsafe class AttentionSoftmax
                 s1 = Exponential.NonPositive(s1 - shift);
                 s2 = Exponential.NonPositive(s2 - shift);
                 s3 = Exponential.NonPositive(s3 - shift);
-                s0.Store(scores);
-                s1.Store(scores + 16);
-                s2.Store(scores + 32);
-                s3.Store(scores + 48);
+                if (bits != null)
+                {
+                    ushort* to = bits + row * TiledAttention.Tile;
+                    Narrow(s0, s1).Store(to);
+                    Narrow(s2, s3).Store(to + 32);
+                }
+                else
+                {
+                    s0.Store(scores);
+                    s1.Store(scores + 16);
+                    s2.Store(scores + 32);
+                    s3.Store(scores + 48);
+                }
                 tileSum = Lanes.Sum((s0 + s1) + (s2 + s3));
             }
             else
@@ -64,11 +76,22 @@ internal static unsafe class AttentionSoftmax
                 Vector256<float> low = (Vector256.Load(scores) + Vector256.Load(scores + 16)) + (Vector256.Load(scores + 32) + Vector256.Load(scores + 48));
                 Vector256<float> high = (Vector256.Load(scores + 8) + Vector256.Load(scores + 24)) + (Vector256.Load(scores + 40) + Vector256.Load(scores + 56));
                 tileSum = Lanes.Sum(Vector512.Create(low, high));
+                if (bits != null)
+                    BF16.Encode(new ReadOnlySpan<float>(scores, TiledAttention.Tile), MemoryMarshal.AsBytes(new Span<ushort>(bits + row * TiledAttention.Tile, TiledAttention.Tile)));
             }
             max[row] = top;
             sum[row] = MathF.FusedMultiplyAdd(sum[row], factor, tileSum);
             keep[row] = factor;
         }
+    }
+
+    /// <summary>As <see cref="BF16"/> rounds. Scores are sums of bfloat16, so no NaN of theirs has low bits that rounding could carry into the sign.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ushort> Narrow(Vector512<float> low, Vector512<float> high)
+    {
+        return Vector512.Narrow(Rounded(low.AsUInt32()), Rounded(high.AsUInt32()));
+
+        static Vector512<uint> Rounded(Vector512<uint> x) => (x + Vector512.Create(0x7FFFu) + (x >> 16 & Vector512<uint>.One)) >> 16;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

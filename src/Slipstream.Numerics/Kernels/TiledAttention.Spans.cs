@@ -24,13 +24,22 @@ internal readonly unsafe ref partial struct TiledAttention
     [MethodImpl(KernelCode)]
     private void Merge(in AttentionState total, in AttentionState span, int count)
     {
-        for (int q = 0; q < count; q++)
+        const int Together = 8;
+        float* keep = stackalloc float[Together], add = stackalloc float[Together];
+        for (int first = 0; first < count; first += Together)
         {
-            if (float.IsNegativeInfinity(span.Max[q])) continue;
-            float old = total.Max[q], max = MathF.Max(old, span.Max[q]), keep = Exponential.NonPositive(old - max), add = Exponential.NonPositive(span.Max[q] - max);
-            total.Max[q] = max;
-            total.Sum[q] = MathF.FusedMultiplyAdd(total.Sum[q], keep, span.Sum[q] * add);
-            Scale(total.Values + (long)q * _stride, keep, span.Values + (long)q * _stride, add);
+            // The scratch has room for whole vectors of maxima; what stands beyond the last row is not used.
+            Vector256<float> old = Vector256.Load(total.Max + first), own = Vector256.Load(span.Max + first), max = Vector256.Max(old, own);
+            Exponential.NonPositive(old - max).Store(keep);
+            Exponential.NonPositive(own - max).Store(add);
+            for (int i = 0; i < Math.Min(Together, count - first); i++)
+            {
+                int q = first + i;
+                if (float.IsNegativeInfinity(span.Max[q])) continue;
+                total.Max[q] = max[i];
+                total.Sum[q] = MathF.FusedMultiplyAdd(total.Sum[q], keep[i], span.Sum[q] * add[i]);
+                Scale(total.Values + (long)q * _stride, keep[i], span.Values + (long)q * _stride, add[i]);
+            }
         }
     }
 
@@ -45,16 +54,25 @@ internal readonly unsafe ref partial struct TiledAttention
                 Vector256.FusedMultiplyAdd(Vector256.Load(total + d), Vector256.Create(keep), Vector256.Load(span + d) * add).Store(total + d);
     }
 
-    private void Finish(in AttentionItem item, int kvHead, in AttentionState total, float* output)
+    /// <summary>Writes the results; tells whether all of them are finite.</summary>
+    private bool Finish(in AttentionItem item, int kvHead, in AttentionState total, float* output)
     {
+        Vector256<float> most = default;
+        float mostLeft = 0;
         long first = _plan.Sequence(item.Sequence).FirstRow + item.First;
         for (int q = 0; q < item.Rows * _group; q++)
         {
             float* values = total.Values + (long)q * _stride, target = output + (first + q / _group) * _outputStride + (long)(kvHead * _group + q % _group) * _headSize;
             Vector256<float> sum = Vector256.Create(total.Sum[q]);
             int d = 0;
-            for (; d + 8 <= _headSize; d += 8) (Vector256.Load(values + d) / sum).Store(target + d);
-            for (; d < _headSize; d++) target[d] = values[d] / total.Sum[q];
+            for (; d + 8 <= _headSize; d += 8)
+            {
+                Vector256<float> result = Vector256.Load(values + d) / sum;
+                result.Store(target + d);
+                most = Vector256.Max(most, Vector256.Abs(result));
+            }
+            for (; d < _headSize; d++) mostLeft = MathF.Max(mostLeft, MathF.Abs(target[d] = values[d] / total.Sum[q]));
         }
+        return float.IsFinite(mostLeft) && Vector256.LessThanAll(most, Vector256.Create(float.PositiveInfinity));
     }
 }

@@ -10,13 +10,13 @@ namespace Slipstream.Numerics.Kernels;
 /// </summary>
 /// <remarks>
 /// <para>
-/// The order of accumulation depends on positions alone: a tile is the positions [64 t, 64 t + 64), a row sits in its tile at position mod 64, a score is added up as in every product (<see cref="Lanes"/>),
+/// The order of accumulation depends on positions alone: a tile is the positions [64 t, 64 t + 64), a row sits in its tile at position mod 64, a score is added up as in every product (<see cref="Lanes"/>; in bfloat16 <see cref="AttentionPairs"/>),
 /// a result in one chain of fused additions over the seen rows of the span in ascending position; four tiles are a span, spans are merged in ascending order, and a tile with no visible row is skipped.
 /// So block size, chunking, batching, threads and the splitting of positions over threads (arXiv:2311.01282) cannot change a bit.
 /// </para>
 /// <para>
 /// An item is some rows of one sequence and one key-value head. A tile is widened once for all rows and query heads of the item (<see cref="AttentionPacking"/>);
-/// floats are read where they lie. A row that is not seen takes no part in a result, whatever it holds.
+/// floats are read where they lie, unless they are rounded. A row that is not seen takes no part in a result, whatever it holds.
 /// </para>
 /// </remarks>
 internal readonly unsafe ref partial struct TiledAttention : IRangeJob
@@ -38,7 +38,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     private readonly int _group, _kvHeads, _headSize, _stride, _queryStride, _outputStride, _window, _partialStride;
     private readonly long _rowBytes, _headStride;
     private readonly float _scale;
-    private readonly bool _split, _inPlace;
+    private readonly bool _split, _inPlace, _isWhole, _rounds;
     private readonly ComputeCounters _counters;
 
     /// <summary>Describes one layer's attention.</summary>
@@ -53,7 +53,8 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     /// <param name="scale">Factor of the scores, usually 1 / √headSize.</param>
     /// <param name="window">Positions a row sees, itself included; 0 for all.</param>
     /// <param name="counters">Receives the bytes read.</param>
-    public TiledAttention(AttentionPlan plan, AttentionScratch scratch, Matrix queries, ByteRegion keys, ByteRegion values, CacheType type, Matrix output, int kvHeads, float scale, int window, ComputeCounters counters)
+    /// <param name="rounds">Whether queries, keys, weights and values are rounded to bfloat16 (<see cref="AttentionPairs"/>).</param>
+    public TiledAttention(AttentionPlan plan, AttentionScratch scratch, Matrix queries, ByteRegion keys, ByteRegion values, CacheType type, Matrix output, int kvHeads, float scale, int window, ComputeCounters counters, bool rounds = false)
     {
         _plan = plan;
         _scratch = scratch;
@@ -71,7 +72,9 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         _scale = scale;
         _window = window;
         _counters = counters;
-        _inPlace = type == CacheType.F32 && _stride == _headSize;
+        _isWhole = type == CacheType.F32 && _stride == _headSize;
+        _inPlace = _isWhole && !rounds;
+        _rounds = rounds;
         _partialStride = plan.MostRows * _group * (_stride + 2);
         _split = plan.SpanCount > plan.ItemCount && plan.ItemCount * kvHeads < scratch.ItemsToSplit && (long)plan.SpanCount * kvHeads * _partialStride <= scratch.PartialLength;
         if (_split) scratch.Done[..(plan.ItemCount * kvHeads)].Clear();
@@ -111,15 +114,18 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         (int index, _, int kvHead) = part;
         ref readonly AttentionItem item = ref _plan.Item(index);
         int count = item.Rows * _group;
-        LoadQueries(in item, kvHead, queries, work.Queries);
-        Begin(in work.Total, count);
+        LoadQueries(in item, kvHead, queries, ref work);
+        AttentionState spare = work.Span;
         for (int span = 0; span < item.Spans; span++)
         {
+            // What is merged with nothing is itself.
+            work.Span = span == 0 ? work.Total : spare;
             Begin(in work.Span, count);
             AttendSpan(in item, span, kvHead, span + 1 < item.Spans ? (index, span + 1, kvHead) : next, ref work);
-            Merge(in work.Total, in work.Span, count);
+            if (span > 0) Merge(in work.Total, in work.Span, count);
         }
-        Finish(in item, kvHead, in work.Total, output);
+        work.Span = spare;
+        Finish(in part, next, queries, output, ref work);
     }
 
     private void AttendSpan((int Item, int Span, int KvHead) part, (int Item, int Span, int KvHead) next, float* queries, float* output, ref AttentionWork work)
@@ -127,7 +133,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         (int index, int first, int kvHead) = part;
         ref readonly AttentionItem item = ref _plan.Item(index);
         int count = item.Rows * _group;
-        LoadQueries(in item, kvHead, queries, work.Queries);
+        LoadQueries(in item, kvHead, queries, ref work);
         work.Span = Partial(item.SpanStart + first, kvHead, count);
         Begin(in work.Span, count);
         AttendSpan(in item, first, kvHead, next, ref work);
@@ -135,7 +141,22 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         if (Interlocked.Increment(ref _scratch.Done[index * _kvHeads + kvHead]) < item.Spans) return;
         Begin(in work.Total, count);
         for (int span = 0; span < item.Spans; span++) Merge(in work.Total, Partial(item.SpanStart + span, kvHead, count), count);
-        Finish(in item, kvHead, in work.Total, output);
+        Finish(in part, next, queries, output, ref work);
+    }
+
+    /// <summary>Writes the result of an item; where it is not finite in bfloat16, the item is attended for once more, so that what one row sees does not reach another.</summary>
+    private void Finish(in (int Item, int Span, int KvHead) part, (int Item, int Span, int KvHead) next, float* queries, float* output, ref AttentionWork work)
+    {
+        if (Finish(in _plan.Item(part.Item), part.KvHead, in work.Total, output) || !_rounds || work.RowByRow) return;
+        work.RowByRow = true;
+        AttendItem(part, next, queries, output, ref work);
+        work.RowByRow = false;
+    }
+
+    private void LoadQueries(in AttentionItem item, int kvHead, float* queries, ref AttentionWork work)
+    {
+        LoadQueries(in item, kvHead, queries, work.Queries);
+        if (_rounds) RoundQueries(item.Rows * _group, ref work);
     }
 
     [MethodImpl(KernelCode)]
@@ -178,7 +199,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
                     cached |= 1UL << place;
                 }
             work.Asks = item.Rows * _group <= MostQueriesToAsk;
-            work.NextRows = 0;
+            work.NextRows = work.Asked = 0;
             if (work.Asks && tile < to) FindNext(in item, end, kvHead, ref work);
             else if (work.Asks && next.Item >= 0) FindNext(in _plan.Item(next.Item), FirstTile(in _plan.Item(next.Item), next.Span) * Tile, next.KvHead, ref work);
             if (end <= s.FirstPosition || s.IsChain) read += AttendChain(in s, in item, begin, cached, kvHead, ref work);
@@ -217,6 +238,14 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         }
         if (seen == 0) return 0;
         ulong packed = 0;
+        for (int r = 0; r < item.Rows && work.RowByRow; r++)
+        {
+            ulong mask = work.Masks[r * _group];
+            if (mask == 0) continue;
+            Pack(mask, ref packed, kvHead, ref work);
+            Attend(r * _group, (r + 1) * _group, ref work);
+        }
+        if (work.RowByRow) return BitOperations.PopCount(seen);
         Pack(seen, ref packed, kvHead, ref work);
         Attend(0, item.Rows * _group, ref work);
         return BitOperations.PopCount(seen);
@@ -320,7 +349,31 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
             for (ulong missing = ~wanted; missing != 0; missing &= missing - 1) work.Offsets[BitOperations.TrailingZeroCount(missing)] = any;
             return;
         }
+        if (_rounds)
+        {
+            PackRounded(wanted, ref packed, kvHead, ref work);
+            return;
+        }
+        int count = List(wanted, packed, kvHead, ref work);
+        packed |= wanted;
+        AttentionPacking.Unpack(_type, _keys, work.ListOffsets, work.ListLanes, count, _headSize, work.Keys, _scratch.UsesEmitted);
+        AttentionPacking.Unpack(_type, _values, work.ListOffsets, work.ListLanes, count, _headSize, work.Values, _scratch.UsesEmitted);
+    }
+
+    /// <summary>Lists the wanted places that are not there yet.</summary>
+    private int List(ulong wanted, ulong packed, int kvHead, ref AttentionWork work)
+    {
         int count = 0;
+        if (packed == 0 && (wanted & (wanted + 1)) == 0)
+        {
+            // All places from the first on, as in every tile but the last of a chain.
+            count = BitOperations.PopCount(wanted);
+            ReadOnlySpan<int> slots = new(work.Slots, count);
+            Offsets(slots, _rowBytes, kvHead * _headStride, work.ListOffsets);
+            slots.CopyTo(new Span<int>(work.Packed, count));
+            new ReadOnlySpan<int>(work.Identity, count).CopyTo(new Span<int>(work.ListLanes, count));
+            return count;
+        }
         for (ulong want = wanted; want != 0; want &= want - 1)
         {
             int i = BitOperations.TrailingZeroCount(want);
@@ -328,15 +381,18 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
             work.ListLanes[count] = i;
             work.ListOffsets[count++] = (work.Packed[i] = work.Slots[i]) * _rowBytes + kvHead * _headStride;
         }
-        packed |= wanted;
-        AttentionPacking.Unpack(_type, _keys, work.ListOffsets, work.ListLanes, count, _headSize, work.Keys, _scratch.UsesEmitted);
-        AttentionPacking.Unpack(_type, _values, work.ListOffsets, work.ListLanes, count, _headSize, work.Values, _scratch.UsesEmitted);
+        return count;
     }
 
     /// <summary>Adds the tile to the query rows [from, to) of the item.</summary>
     [MethodImpl(KernelCode)]
     private void Attend(int from, int to, ref AttentionWork work)
     {
+        if (_rounds)
+        {
+            AttendRounded(from, to, ref work);
+            return;
+        }
         byte* keys = _inPlace ? _keys : (byte*)work.Keys;
         int blocks = (to - from + AttentionScores.MaxRows - 1) / AttentionScores.MaxRows, size = (to - from + blocks - 1) / blocks;
         for (int q = from, pass = 0; q < to; q += size, pass += 2)

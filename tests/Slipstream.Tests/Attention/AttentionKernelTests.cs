@@ -74,6 +74,96 @@ public sealed unsafe class AttentionKernelTests
                     }
     }
 
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public void Products_of_pairs_have_the_bits_of_their_definition(bool emitted)
+    {
+        Assert.SkipWhen(emitted && !(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted), $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
+        const int stride = 144;
+        Random random = new(7);
+        foreach (int columns in (ReadOnlySpan<int>)[16, 32, 48, 64, 80, 128])
+            for (int rows = 1; rows <= AttentionPairs.MaxRows; rows++)
+                foreach (int pairs in (ReadOnlySpan<int>)[1, 3, 32])
+                    foreach (bool keeps in (ReadOnlySpan<bool>)[false, true])
+                    {
+                        float[] a = Fill(random, rows * 2 * pairs), b = Fill(random, 2 * pairs * stride), keep = Fill(random, rows), before = Fill(random, rows * stride), c = [.. before];
+                        uint[] left = [.. Enumerable.Range(0, a.Length / 2).Select(i => Pair(a[2 * i], a[2 * i + 1]))];
+                        uint[] right = [.. Enumerable.Range(0, pairs * stride).Select(i => Pair(b[2 * (i / stride) * stride + i % stride], b[(2 * (i / stride) + 1) * stride + i % stride]))];
+                        // SAFETY: the arrays hold the rows and columns that the call names, and are fixed.
+                        fixed (uint* pl = left, pr = right)
+                        fixed (float* pk = keep, pc = c)
+                            AttentionPairs.Multiply(rows, columns, new PairCall { A = pl, ABytes = pairs * 4, B = pr, BBytes = stride * 4, Count = pairs, C = pc, CBytes = stride * 4, Keep = keeps ? pk : null }, emitted);
+                        for (int r = 0; r < rows; r++)
+                            for (int j = 0; j < stride; j++)
+                            {
+                                float from = keeps ? before[r * stride + j] * keep[r] : 0;
+                                float[] column = [.. Enumerable.Range(0, 2 * pairs).Select(i => b[i * stride + j])];
+                                Assert.Equal(j < columns ? AttentionPairs.Reference(from, a.AsSpan(r * 2 * pairs, 2 * pairs), column) : before[r * stride + j], c[r * stride + j]);
+                            }
+                    }
+    }
+
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public void Rows_of_a_tile_become_pairs(bool emitted)
+    {
+        Assert.SkipWhen(emitted && !(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted), $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
+        Random random = new(8);
+        foreach (int columns in (ReadOnlySpan<int>)[16, 32, 48, 64, 80, 128])
+            foreach ((int first, int end) in ((int, int)[])[(0, 64), (16, 32), (48, 64)])
+            {
+                float[] rows = Fill(random, 64 * columns, 100);
+                (rows[3], rows[17 * columns + 5], rows[50 * columns]) = (float.NaN, float.NegativeInfinity, float.MaxValue);
+                long[] offset = [.. Enumerable.Range(0, 64).Select(i => i * 7L % 64 * columns * sizeof(float))];
+                ushort[] bits = new ushort[64 * columns];
+                uint[] byColumns = new uint[32 * columns], byRows = new uint[32 * columns];
+                Array.Fill(byColumns, 7u);
+                Array.Fill(byRows, 7u);
+                // SAFETY: 64 rows, room for them in bfloat16 and for their pairs, all fixed.
+                fixed (float* from = rows)
+                fixed (long* o = offset)
+                fixed (ushort* room = bits)
+                fixed (uint* pc = byColumns, pr = byRows)
+                {
+                    AttentionPairs.PairColumns((byte*)from, o, first, end, columns, room, pc, emitted);
+                    AttentionPairs.PairRows((byte*)from, o, first, end, columns, room, pr, emitted);
+                }
+                float At(int row, int column) => rows[row * 7 % 64 * columns + column];
+                for (int i = 0; i < columns / 2; i++)
+                    for (int j = 0; j < 64; j++)
+                        Assert.Equal(j >= first && j < end ? Pair(At(j, 2 * i), At(j, 2 * i + 1)) : 7u, byColumns[i * 64 + j]);
+                for (int i = 0; i < 32; i++)
+                    for (int j = 0; j < columns; j++)
+                        Assert.Equal(2 * i >= first && 2 * i < end ? Pair(At(2 * i, j), At(2 * i + 1, j)) : 7u, byRows[i * columns + j]);
+            }
+    }
+
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public void Rows_are_rounded_to_bfloat16(bool emitted)
+    {
+        Assert.SkipWhen(emitted && !(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted), $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
+        Random random = new(9);
+        foreach (int columns in (ReadOnlySpan<int>)[16, 32, 48, 64, 80])
+        {
+            float[] rows = Fill(random, 4 * columns, 1000);
+            (rows[0], rows[columns + 1], rows[2]) = (float.NaN, float.PositiveInfinity, BitConverter.UInt32BitsToSingle(0x3F80_8000)); // The last is a tie.
+            ushort[] rounded = new ushort[5 * columns];
+            int[] place = [4, 0, 2];
+            long[] offset = [0, 3L * columns * sizeof(float), 1L * columns * sizeof(float)];
+            // SAFETY: the rows and places exist, and all is fixed.
+            fixed (float* from = rows)
+            fixed (long* o = offset)
+            fixed (int* p = place)
+            fixed (ushort* to = rounded)
+                AttentionPairs.Round((byte*)from, o, p, place.Length, columns, to, emitted);
+            for (int i = 0; i < place.Length; i++)
+                for (int j = 0; j < columns; j++)
+                    Assert.Equal(BF16.FromSingle(rows[offset[i] / sizeof(float) + j]), rounded[place[i] * columns + j]);
+            Assert.All(rounded.AsSpan(columns, columns).ToArray(), x => Assert.Equal(0, x)); // Nobody asked for place 1.
+        }
+    }
+
     [Fact]
     public void The_softmax_of_a_tile_matches_its_definition()
     {
@@ -157,10 +247,18 @@ public sealed unsafe class AttentionKernelTests
     }
 
     [Fact]
-    public void The_kernel_for_halves_is_sound_machine_code()
+    public void Emitted_kernels_of_attention_are_sound_machine_code()
     {
         foreach (bool windows in (ReadOnlySpan<bool>)[false, true])
-            Assert.InRange(MachineCode.Check(HalfRows.Kernel.Assemble(windows), windows).Count, 30, 100);
+        {
+            Assert.InRange(MachineCode.Check(RowKernels.WidenedHalves.Assemble(windows), windows).Count, 30, 100);
+            Assert.InRange(MachineCode.Check(RowKernels.RoundedFloats.Assemble(windows), windows).Count, 35, 110);
+            Assert.InRange(MachineCode.Check(TileKernels.PairColumns.Assemble(windows), windows).Count, 200, 400);
+            Assert.InRange(MachineCode.Check(TileKernels.PairRows.Assemble(windows), windows).Count, 30, 100);
+            for (int rows = 1; rows <= AttentionPairs.MaxRows; rows++)
+                for (int vectors = 1; vectors <= AttentionPairs.Columns / 16; vectors++)
+                    Assert.InRange(MachineCode.Check(PairKernels.Multiply(rows, vectors).Assemble(windows), windows).Count, 40, 180);
+        }
     }
 
     [Theory]
@@ -210,6 +308,8 @@ public sealed unsafe class AttentionKernelTests
         Vector256.CopyTo(Exponential.NonPositive(Vector256.Create(x[..8])), y);
         return y;
     }
+
+    private static uint Pair(float even, float odd) => BF16.FromSingle(even) | (uint)BF16.FromSingle(odd) << 16;
 
     private static float[] Fill(Random random, int length, float magnitude = 1)
         => [.. Enumerable.Range(0, length).Select(_ => magnitude * (float)(random.NextDouble() * 2 - 1))];

@@ -50,21 +50,23 @@ public sealed class TiledAttentionTests
             }
     }
 
-    [Fact]
-    public void A_tree_path_has_the_bits_of_the_same_chain()
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public void A_tree_path_has_the_bits_of_the_same_chain(bool rounds)
     {
         int[] parents = [-1, 0, 0, 2, 1, 3, 3, 6];
         int[] path = [0, 2, 3, 6, 7];
-        Case tree = Case.Random(4, 2, 48, 0, 61, parents, seed: 5), chain = tree.Restrict(path);
+        Case tree = Case.Random(4, 2, 48, 0, 61, parents, seed: 5) with { Rounds = rounds }, chain = tree.Restrict(path);
         float[] whole = tree.Run(out _), alone = chain.Run(out _);
         for (int i = 0; i < path.Length; i++)
             Assert.Equal(alone[(i * tree.Width)..((i + 1) * tree.Width)], whole[(path[i] * tree.Width)..((path[i] + 1) * tree.Width)]);
     }
 
-    [Fact]
-    public void Slots_threads_and_chunks_do_not_change_a_bit()
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public void Slots_threads_and_chunks_do_not_change_a_bit(bool rounds)
     {
-        Case c = Case.Random(6, 2, 64, 0, 100, [.. Enumerable.Range(-1, 50)], seed: 3);
+        Case c = Case.Random(6, 2, 64, 0, 100, [.. Enumerable.Range(-1, 50)], seed: 3) with { Rounds = rounds };
         float[] expected = c.Run(out _);
         Assert.Equal(expected, c.ShuffleSlots(9).Run(out _));
         Assert.Equal(expected, c.Run(out _, threads: 3));
@@ -73,13 +75,14 @@ public sealed class TiledAttentionTests
     }
 
     [Theory]
-    [InlineData(CacheType.F32), InlineData(CacheType.F16), InlineData(CacheType.Q8)]
-    public void Positions_shared_out_over_workers_do_not_change_a_bit(CacheType type)
+    [InlineData(CacheType.F32, false), InlineData(CacheType.F16, false), InlineData(CacheType.Q8, false)]
+    [InlineData(CacheType.F32, true), InlineData(CacheType.F16, true), InlineData(CacheType.Q8, true)]
+    public void Positions_shared_out_over_workers_do_not_change_a_bit(CacheType type, bool rounds)
     {
         foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(6, 2, 64, 0), (4, 4, 40, 0), (8, 1, 20, 300), (3, 1, 64, 100)])
             foreach (int[] parents in (int[][])[[-1], [-1, 0, 1, 2, 3, 4, 5], [-1, 0, 0, 2, 1, 3, 3, 6], [.. Enumerable.Range(-1, 70)]])
             {
-                Case c = Case.Random(heads, kvHeads, headSize, window, 1020, parents, seed: 7) with { Type = type };
+                Case c = Case.Random(heads, kvHeads, headSize, window, 1020, parents, seed: 7) with { Type = type, Rounds = rounds };
                 float[] whole = c.Run(out long bytes, workers: 1, contextLength: 0);
                 Assert.Equal(whole, c.Run(out long shared, threads: 2, workers: 100));
                 Assert.Equal(bytes, shared);
@@ -107,13 +110,14 @@ public sealed class TiledAttentionTests
             }
     }
 
-    [Fact]
-    public void What_is_not_seen_takes_no_part_whatever_it_holds()
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public void What_is_not_seen_takes_no_part_whatever_it_holds(bool rounds)
     {
         // A later row of the chunk that is not finite must not reach the rows before it, in any type.
         foreach (CacheType type in Enum.GetValues<CacheType>())
         {
-            Case c = Case.Random(6, 2, 32, 0, 70, [.. Enumerable.Range(-1, 40)], seed: 12) with { Type = type };
+            Case c = Case.Random(6, 2, 32, 0, 70, [.. Enumerable.Range(-1, 40)], seed: 12) with { Type = type, Rounds = rounds };
             float[] expected = c.Run(out _);
             int poisoned = 31, stride = c.KvHeads * c.HeadSize;
             float[] values = [.. c.Values];
@@ -122,6 +126,55 @@ public sealed class TiledAttentionTests
             Assert.Equal(expected[..(poisoned * c.Width)], actual[..(poisoned * c.Width)]);
             Assert.All(actual[(poisoned * c.Width)..], x => Assert.True(float.IsNaN(x)));
         }
+    }
+
+    [Theory]
+    [InlineData(KernelTier.Auto), InlineData(KernelTier.Intrinsics)]
+    public void Rounded_to_bfloat16_it_is_near_the_definition_of_what_was_rounded(KernelTier kernels)
+    {
+        foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(9, 3, 64, 0), (4, 1, 80, 9), (6, 2, 7, 0), (8, 1, 128, 70), (3, 1, 48, 0), (1, 1, 33, 0)])
+            foreach ((int cached, int rows) in ((int, int)[])[(0, 1), (0, 40), (63, 1), (64, 3), (5, 130), (600, 1), (511, 6)])
+                foreach (CacheType type in Enum.GetValues<CacheType>())
+                {
+                    Case c = Case.Random(heads, kvHeads, headSize, window, cached, [.. Enumerable.Range(-1, rows)], seed: cached + rows) with { Type = type, Rounds = true, Kernels = kernels };
+                    float[] actual = c.Run(out long bytes);
+                    // Each weight of a value, which is at most 1, is off by half a step of 8 bits.
+                    c.Rounded().InBfloat16().AssertClose(actual, 1 / 256.0);
+                    Assert.Equal(c.ExpectedBytes(), bytes);
+                }
+    }
+
+    [Fact]
+    public void Rounded_to_bfloat16_a_tree_row_sees_its_ancestors_alone()
+    {
+        foreach (int cached in (ReadOnlySpan<int>)[0, 3, 62, 64, 200])
+            foreach (int window in (ReadOnlySpan<int>)[0, 4])
+            {
+                Case c = Case.Random(6, 2, 32, window, cached, [-1, 0, 1, 1, 0, -1, 5, 6, 2, 3], seed: 11 + cached) with { Rounds = true };
+                c.InBfloat16().AssertClose(c.Run(out _), 1 / 256.0);
+                // A sibling that is not finite reaches those after it alone.
+                int stride = c.KvHeads * c.HeadSize;
+                float[] values = [.. c.Values], expected = c.Run(out _);
+                values.AsSpan(c.Slots[c.Cached + 1] * stride, stride).Fill(float.PositiveInfinity);
+                float[] actual = (c with { Values = values }).Run(out _);
+                for (int row = 0; row < c.Parents.Length; row++)
+                    for (int i = 0; i < c.Width; i++)
+                        if (c.Sees(row, c.Cached + 1)) Assert.False(float.IsFinite(actual[row * c.Width + i]));
+                        else Assert.Equal(expected[row * c.Width + i], actual[row * c.Width + i]);
+            }
+    }
+
+    [Fact]
+    public void Emitted_and_compiled_kernels_round_to_the_same_bits()
+    {
+        Assert.SkipUnless(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted, $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
+        foreach (int headSize in (ReadOnlySpan<int>)[4, 16, 33, 48, 64, 80, 128, 200])
+            foreach ((int cached, int rows) in ((int, int)[])[(0, 70), (63, 1), (300, 5)])
+                foreach (CacheType type in Enum.GetValues<CacheType>())
+                {
+                    Case c = Case.Random(6, 2, headSize, 0, cached, [.. Enumerable.Range(-1, rows)], seed: headSize + rows, magnitude: 3) with { Type = type, Rounds = true };
+                    Assert.Equal((c with { Kernels = KernelTier.Intrinsics }).Run(out _), (c with { Kernels = KernelTier.Emitted }).Run(out _));
+                }
     }
 
     [Fact]
@@ -147,6 +200,10 @@ public sealed class TiledAttentionTests
     {
         public CacheType Type { get; init; }
 
+        public bool Rounds { get; init; }
+
+        public KernelTier Kernels { get; init; }
+
         public int Width => Heads * HeadSize;
 
         private int Bytes => CacheRows.HeadBytes(Type, HeadSize);
@@ -170,11 +227,11 @@ public sealed class TiledAttentionTests
             using ComputePool pool = new(threads);
             using NativeBuffer<byte> keys = Stored(Keys), values = Stored(Values);
             float[] output = new float[Rows * Width];
-            using AttentionScratch scratch = new(workers ?? threads, Heads, KvHeads, HeadSize, contextLength);
+            using AttentionScratch scratch = new(workers ?? threads, Heads, KvHeads, HeadSize, contextLength, Kernels);
             AttentionPlan plan = new(scratch.RowsPerItem, KvHeads, threads);
             plan.Begin(1);
             plan.Add(0, Slots, Positions, Cached, Parents);
-            TiledAttention attention = new(plan, scratch, new Matrix(Queries, Rows, Width), keys.Region, values.Region, Type, new Matrix(output, Rows, Width), KvHeads, 1f / MathF.Sqrt(HeadSize), Window, pool.Counters);
+            TiledAttention attention = new(plan, scratch, new Matrix(Queries, Rows, Width), keys.Region, values.Region, Type, new Matrix(output, Rows, Width), KvHeads, 1f / MathF.Sqrt(HeadSize), Window, pool.Counters, Rounds);
             if (workers > 1 && Positions.Max() >= AttentionPlan.SpanPositions) Assert.Equal(plan.SpanCount * KvHeads, attention.Count);
             if (contextLength == 0) Assert.Equal(plan.ItemCount * KvHeads, attention.Count);
             pool.For(ref attention, attention.Count);
@@ -182,13 +239,13 @@ public sealed class TiledAttentionTests
             return output;
         }
 
-        public void AssertClose(float[] actual)
+        public void AssertClose(float[] actual, double bound = 2e-5)
         {
             for (int row = 0; row < Rows; row++)
                 for (int head = 0; head < Heads; head++)
                 {
                     double[] expected = Definition(row, head);
-                    for (int d = 0; d < HeadSize; d++) Assert.Equal(expected[d], actual[row * Width + head * HeadSize + d], 2e-5);
+                    for (int d = 0; d < HeadSize; d++) Assert.Equal(expected[d], actual[row * Width + head * HeadSize + d], bound);
                 }
         }
 
@@ -214,6 +271,14 @@ public sealed class TiledAttentionTests
 
         /// <summary>The same with the keys and values that the cache gives back.</summary>
         public Case Rounded() => this with { Keys = Round(Keys), Values = Round(Values), Type = CacheType.F32 };
+
+        /// <summary>The same with bfloat16 for what attention rounds: scaled queries, keys and values.</summary>
+        public Case InBfloat16()
+        {
+            float scale = 1 / MathF.Sqrt(HeadSize);
+            static float Round(float x) => BitConverter.UInt32BitsToSingle((uint)BF16.FromSingle(x) << 16);
+            return this with { Queries = [.. Queries.Select(q => Round(q * scale) / scale)], Keys = [.. Keys.Select(Round)], Values = [.. Values.Select(Round)] };
+        }
 
         private float[] Round(float[] rows)
         {

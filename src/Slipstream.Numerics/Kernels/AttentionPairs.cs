@@ -1,0 +1,261 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Slipstream.Numerics.Kernels.Emitted;
+
+namespace Slipstream.Numerics.Kernels;
+
+/// <summary>What <see cref="AttentionPairs.Multiply"/> works on. Every field has 8 bytes: emitted kernels read them in this order.</summary>
+internal unsafe struct PairCall
+{
+    /// <summary>Rows of pairs, the first of which all columns share.</summary>
+    public uint* A;
+
+    /// <summary>Bytes between rows of <see cref="A"/>.</summary>
+    public nint ABytes;
+
+    /// <summary>For each pair of a row of <see cref="A"/> a row of pairs, one a column.</summary>
+    public uint* B;
+
+    /// <summary>Bytes between rows of <see cref="B"/>.</summary>
+    public nint BBytes;
+
+    /// <summary>Pairs of a row of <see cref="A"/>, at least 1.</summary>
+    public nint Count;
+
+    /// <summary>Results.</summary>
+    public float* C;
+
+    /// <summary>Bytes between rows of results.</summary>
+    public nint CBytes;
+
+    /// <summary>One factor a row for what is in <see cref="C"/>; null to begin at zero.</summary>
+    public float* Keep;
+}
+
+/// <summary>
+/// Attention in bfloat16: queries, keys, weights and values are rounded to it (nearest, ties to even), products are added up in 32-bit floats. Keys lie as pairs of columns and values as pairs of rows,
+/// so that scores and weighted values are one product, <c>c[r, j] = c[r, j] · keep[r] + Σ a[r, i] · b[i, j]</c> over pairs, and no sum is spread over lanes.
+/// </summary>
+/// <remarks>
+/// One order for every kernel: ascending pairs, of each the odd element and then the even one, each by a fused multiplication and addition, as <c>vdpbf16ps</c> does it (<see cref="PairProduct"/>, with what is said there of numbers
+/// under 2⁻¹²⁶). So neither blocks of rows nor columns, nor the kernels, change a bit.
+/// </remarks>
+internal static unsafe class AttentionPairs
+{
+    /// <summary>The most rows done together.</summary>
+    public const int MaxRows = 4;
+
+    /// <summary>Query heads that share a key-value head from which on this pays: for fewer, bringing a tile into shape takes longer than it saves of one row.</summary>
+    public const int LeastGroup = 3;
+
+    /// <summary>Columns done together by emitted kernels.</summary>
+    public const int Columns = 64;
+
+    private const int Lane = 16;
+    private const MethodImplOptions KernelCode = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
+
+    private static ReadOnlySpan<ushort> InTurn => [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31];
+
+    /// <summary>Whether emitted kernels can do this.</summary>
+    public static bool HasEmitted => EmissionSupport.HasBf16;
+
+    /// <summary>Multiplies.</summary>
+    /// <param name="rows">Rows of A, 1 to <see cref="MaxRows"/>.</param>
+    /// <param name="columns">Columns of B, a multiple of 16.</param>
+    /// <param name="call">The factors and the results.</param>
+    /// <param name="emitted">Whether to use emitted kernels.</param>
+    public static void Multiply(int rows, int columns, PairCall call, bool emitted)
+    {
+        // SAFETY: (all below) the call's pointers hold the rows and columns asked for.
+        for (; columns > 0; columns -= Columns, call.B += Columns, call.C += Columns)
+        {
+            int vectors = Math.Min(columns, Columns) / Lane;
+            if (emitted) PairKernels.Multiply(rows, vectors).Entry(&call);
+            else
+                switch (rows)
+                {
+                    case 1: Block<One>(in call, vectors); break;
+                    case 2: Block<Two>(in call, vectors); break;
+                    case 3: Block<Three>(in call, vectors); break;
+                    default: Block<Four>(in call, vectors); break;
+                }
+        }
+    }
+
+    /// <summary>The definition of one result: <paramref name="from"/> and the products of rounded pairs.</summary>
+    internal static float Reference(float from, ReadOnlySpan<float> a, ReadOnlySpan<float> b)
+    {
+        float sum = from;
+        for (int pair = 0; pair < a.Length; pair += 2)
+            for (int i = Math.Min(pair + 1, a.Length - 1); i >= pair; i--)
+                sum = MathF.FusedMultiplyAdd(Rounded(a[i]), Rounded(b[i]), sum);
+        return sum;
+
+        static float Rounded(float value) => BitConverter.UInt32BitsToSingle((uint)BF16.FromSingle(value) << 16);
+    }
+
+    /// <summary>Rounds rows of floats.</summary>
+    /// <param name="from">Where offsets count from.</param>
+    /// <param name="offset">Where each row begins, in bytes.</param>
+    /// <param name="place">Where each row goes, in rows.</param>
+    /// <param name="count">Rows.</param>
+    /// <param name="columns">Floats in a row, a multiple of 16.</param>
+    /// <param name="to">Room for all places.</param>
+    /// <param name="emitted">Whether to use emitted kernels.</param>
+    public static void Round(byte* from, long* offset, int* place, int count, int columns, ushort* to, bool emitted)
+    {
+        if (count == 0) return;
+        if (emitted)
+        {
+            RowsCall call = new() { From = from, Offset = offset, Place = place, Count = count, Vectors = columns / Lane, Stride = columns * sizeof(ushort), To = (byte*)to };
+            RowKernels.RoundedFloats.Entry(&call);
+            return;
+        }
+        for (int i = 0; i < count; i++)
+            BF16.Encode(new ReadOnlySpan<float>(from + offset[i], columns), MemoryMarshal.AsBytes(new Span<ushort>(to + (nint)place[i] * columns, columns)));
+    }
+
+    /// <summary>Rounds rows of a tile and makes pairs of their columns: <c>pairs[i, j]</c> has columns 2 i and 2 i + 1 of row j.</summary>
+    /// <param name="from">Where offsets count from.</param>
+    /// <param name="offset">Where each of the 64 rows begins, in bytes.</param>
+    /// <param name="first">The first row wanted, a multiple of 16.</param>
+    /// <param name="end">The row after the last, a multiple of 16.</param>
+    /// <param name="columns">Floats in a row, a multiple of 16.</param>
+    /// <param name="bits">Room for the rows in bfloat16.</param>
+    /// <param name="pairs"><c>[columns / 2, 64]</c>.</param>
+    /// <param name="emitted">Whether to use emitted kernels.</param>
+    public static void PairColumns(byte* from, long* offset, int first, int end, int columns, ushort* bits, uint* pairs, bool emitted)
+    {
+        if (emitted)
+        {
+            TileCall call = new() { From = from, Offset = offset + first, Count = (end - first) / Lane, Columns = columns, To = pairs + first };
+            TileKernels.PairColumns.Entry(&call);
+            return;
+        }
+        for (int row = first; row < end; row++)
+            BF16.Encode(new ReadOnlySpan<float>(from + offset[row], columns), MemoryMarshal.AsBytes(new Span<ushort>(bits + (nint)row * columns, columns)));
+        PairColumns(bits, columns, first, end, pairs);
+    }
+
+    /// <summary>Rounds rows of a tile and makes pairs of them: <c>pairs[i, j]</c> has column j of rows 2 i and 2 i + 1.</summary>
+    /// <param name="from">Where offsets count from.</param>
+    /// <param name="offset">Where each of the 64 rows begins, in bytes.</param>
+    /// <param name="first">The first row wanted, a multiple of 2.</param>
+    /// <param name="end">The row after the last, a multiple of 2.</param>
+    /// <param name="columns">Floats in a row, a multiple of 16.</param>
+    /// <param name="bits">Room for two rows in bfloat16.</param>
+    /// <param name="pairs"><c>[32, columns]</c>.</param>
+    /// <param name="emitted">Whether to use emitted kernels.</param>
+    public static void PairRows(byte* from, long* offset, int first, int end, int columns, ushort* bits, uint* pairs, bool emitted)
+    {
+        pairs += (nint)first / 2 * columns;
+        if (emitted)
+        {
+            fixed (ushort* order = InTurn)
+            {
+                TileCall call = new() { From = from, Offset = offset + first, Count = (end - first) / 2, Columns = columns, To = pairs, Order = order };
+                TileKernels.PairRows.Entry(&call);
+            }
+            return;
+        }
+        for (int row = first; row < end; row += 2, pairs += columns)
+        {
+            for (int n = 0; n < 2; n++)
+                BF16.Encode(new ReadOnlySpan<float>(from + offset[row + n], columns), MemoryMarshal.AsBytes(new Span<ushort>(bits + (nint)n * columns, columns)));
+            for (nint j = 0; j < columns; j += 8)
+                (Vector256.WidenLower(Vector128.Load(bits + j).ToVector256Unsafe()) | Vector256.WidenLower(Vector128.Load(bits + columns + j).ToVector256Unsafe()) << 16).Store(pairs + j);
+        }
+    }
+
+    [MethodImpl(KernelCode)]
+    private static void PairColumns(ushort* rows, int columns, int first, int end, uint* pairs)
+    {
+        nint count = columns / 2;
+        for (nint j = first; j < end; j += 8)
+        {
+            uint* a = (uint*)(rows + j * columns), b = a + count, c = b + count, d = c + count;
+            if (!Avx2.IsSupported)
+            {
+                for (nint row = 0; row < 8; row++)
+                    for (nint i = 0; i < count; i++) pairs[i * TiledAttention.Tile + j + row] = a[row * count + i];
+                continue;
+            }
+            for (nint i = 0; i < count; i += 4)
+            {
+                // Four rows in the lower halves, the four after them in the upper ones.
+                Vector256<uint> ra = Halves(a + i, 4 * count), rb = Halves(b + i, 4 * count), rc = Halves(c + i, 4 * count), rd = Halves(d + i, 4 * count);
+                Vector256<ulong> low = Avx2.UnpackLow(ra, rb).AsUInt64(), high = Avx2.UnpackHigh(ra, rb).AsUInt64(), low2 = Avx2.UnpackLow(rc, rd).AsUInt64(), high2 = Avx2.UnpackHigh(rc, rd).AsUInt64();
+                uint* y = pairs + i * TiledAttention.Tile + j;
+                Avx2.UnpackLow(low, low2).AsUInt32().Store(y);
+                Avx2.UnpackHigh(low, low2).AsUInt32().Store(y + TiledAttention.Tile);
+                Avx2.UnpackLow(high, high2).AsUInt32().Store(y + 2 * TiledAttention.Tile);
+                Avx2.UnpackHigh(high, high2).AsUInt32().Store(y + 3 * TiledAttention.Tile);
+            }
+        }
+
+        static Vector256<uint> Halves(uint* x, nint apart) => Vector256.Create(Vector128.Load(x), Vector128.Load(x + apart));
+    }
+
+    // The count of rows is a constant to the compiler, which drops those that a shape has not: 8 sums, 4 halves of pairs and 2 of the other factor are what 16 registers hold.
+    [MethodImpl(KernelCode)]
+    private static void Block<TRows>(in PairCall call, int vectors) where TRows : ICount
+    {
+        for (int column = 0; column < vectors * Lane; column += Lane)
+        {
+            Vector256<float> s00 = default, s01 = default, s10 = default, s11 = default, s20 = default, s21 = default, s30 = default, s31 = default;
+            float* c0 = call.C + column, c1 = c0 + call.CBytes / sizeof(float), c2 = c1 + call.CBytes / sizeof(float), c3 = c2 + call.CBytes / sizeof(float);
+            if (call.Keep != null)
+            {
+                Begin(c0, call.Keep[0], ref s00, ref s01);
+                if (TRows.Count > 1) Begin(c1, call.Keep[1], ref s10, ref s11);
+                if (TRows.Count > 2) Begin(c2, call.Keep[2], ref s20, ref s21);
+                if (TRows.Count > 3) Begin(c3, call.Keep[3], ref s30, ref s31);
+            }
+            uint* a0 = call.A, a1 = a0 + call.ABytes / sizeof(uint), a2 = a1 + call.ABytes / sizeof(uint), a3 = a2 + call.ABytes / sizeof(uint), b = call.B + column;
+            nint count = call.Count, stride = call.BBytes / sizeof(uint);
+            for (nint i = 0; i < count; i++, b += stride)
+            {
+                Vector256<uint> left = Vector256.Load(b), right = Vector256.Load(b + 8), mask = Vector256.Create(0xFFFF_0000u);
+                Vector256<float> leftOdd = (left & mask).AsSingle(), leftEven = (left << 16).AsSingle(), rightOdd = (right & mask).AsSingle(), rightEven = (right << 16).AsSingle();
+                Step(a0[i], leftOdd, leftEven, rightOdd, rightEven, ref s00, ref s01);
+                if (TRows.Count > 1) Step(a1[i], leftOdd, leftEven, rightOdd, rightEven, ref s10, ref s11);
+                if (TRows.Count > 2) Step(a2[i], leftOdd, leftEven, rightOdd, rightEven, ref s20, ref s21);
+                if (TRows.Count > 3) Step(a3[i], leftOdd, leftEven, rightOdd, rightEven, ref s30, ref s31);
+            }
+            End(c0, s00, s01);
+            if (TRows.Count > 1) End(c1, s10, s11);
+            if (TRows.Count > 2) End(c2, s20, s21);
+            if (TRows.Count > 3) End(c3, s30, s31);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Begin(float* c, float keep, ref Vector256<float> left, ref Vector256<float> right)
+    {
+        left = Vector256.Load(c) * keep;
+        right = Vector256.Load(c + 8) * keep;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Step(uint pair, Vector256<float> leftOdd, Vector256<float> leftEven, Vector256<float> rightOdd, Vector256<float> rightEven, ref Vector256<float> left, ref Vector256<float> right)
+    {
+        Vector256<float> odd = Vector256.Create(pair & 0xFFFF_0000u).AsSingle(), even = Vector256.Create(pair << 16).AsSingle();
+        left = Vector256.FusedMultiplyAdd(even, leftEven, Vector256.FusedMultiplyAdd(odd, leftOdd, left));
+        right = Vector256.FusedMultiplyAdd(even, rightEven, Vector256.FusedMultiplyAdd(odd, rightOdd, right));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void End(float* c, Vector256<float> left, Vector256<float> right)
+    {
+        left.Store(c);
+        right.Store(c + 8);
+    }
+
+    private interface ICount { static abstract int Count { get; } }
+    private readonly struct One : ICount { public static int Count => 1; }
+    private readonly struct Two : ICount { public static int Count => 2; }
+    private readonly struct Three : ICount { public static int Count => 3; }
+    private readonly struct Four : ICount { public static int Count => 4; }
+}

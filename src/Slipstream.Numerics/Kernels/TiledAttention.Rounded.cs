@@ -1,0 +1,138 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+
+namespace Slipstream.Numerics.Kernels;
+
+/// <content>A tile in bfloat16 (<see cref="AttentionPairs"/>): brought into shape once for all query rows of an item.</content>
+internal readonly unsafe ref partial struct TiledAttention
+{
+    // Rows that are brought into shape together.
+    private const int Step = 16;
+
+    /// <summary>Makes the wanted places of the tile pairs of bfloat16, where they are not yet.</summary>
+    // SAFETY: (all below) slots are the store's, places are those of a tile, and the scratch has room for a tile in each form.
+    [MethodImpl(KernelCode)]
+    private void PackRounded(ulong wanted, ref ulong packed, int kvHead, ref AttentionWork work)
+    {
+        ulong after = work.RowByRow ? wanted : packed | wanted;
+        int count = List(wanted, packed, kvHead, ref work);
+        if (count == 0 && packed == after) return;
+        bool isFirst = packed == 0, emitted = _scratch.UsesEmitted && AttentionPairs.HasEmitted;
+        packed = after;
+        byte* keys = _keys, values = _values;
+        long* offset = work.ListOffsets;
+        int first = BitOperations.TrailingZeroCount(after) & ~(Step - 1), end = (Tile + Step - 1 - BitOperations.LeadingZeroCount(after)) & ~(Step - 1);
+        if (!_isWhole)
+        {
+            AttentionPacking.Unpack(_type, _keys, work.ListOffsets, work.ListLanes, count, _headSize, work.Keys, _scratch.UsesEmitted);
+            AttentionPacking.Unpack(_type, _values, work.ListOffsets, work.ListLanes, count, _headSize, work.Values, _scratch.UsesEmitted);
+            keys = (byte*)work.Keys;
+            values = (byte*)work.Values;
+            offset = work.Offsets;
+        }
+        // A weight of zero takes any finite value out of a result; what no row sees may hold others, and is zero here.
+        ulong unseen = ~after & From(first) & ~From(end);
+        if (!isFirst || first > 0 || unseen != 0 || !_isWhole)
+        {
+            for (int i = first; i < end; i++)
+            {
+                bool isSeen = (unseen >> i & 1) == 0;
+                long place = _isWhole ? work.Packed[i] * _rowBytes + kvHead * _headStride : work.Offsets[i];
+                work.KeyOffsets[i] = isSeen ? place : (byte*)work.Zeros - keys;
+                work.ValueOffsets[i] = isSeen ? place : (byte*)work.Zeros - values;
+            }
+            offset = null;
+        }
+        for (int row = first, part = PartOf(in work); row < end; row += part, Ask(8, ref work))
+            AttentionPairs.PairColumns(keys, offset == null ? work.KeyOffsets : offset, row, Math.Min(end, row + part), _stride, work.Bits, work.KeyPairs, emitted);
+        // Values wait for their weights: there is no room for all of it in the first-level cache.
+        (work.FirstValue, work.EndValue) = (first, end);
+        work.ValueBase = values;
+        work.ValuePlaces = offset == null ? work.ValueOffsets : offset;
+    }
+
+    /// <summary>Makes pairs of the values of the tile, where that waits to be done.</summary>
+    private void PackValues(bool emitted, ref AttentionWork work)
+    {
+        for (int row = work.FirstValue, part = PartOf(in work); row < work.EndValue; row += part, Ask(6, ref work))
+            AttentionPairs.PairRows(work.ValueBase, work.ValuePlaces, row, Math.Min(work.EndValue, row + part), _stride, work.Bits, work.ValuePairs, emitted);
+        work.FirstValue = work.EndValue;
+    }
+
+    /// <summary>Rows between which rows of the next tile are asked for: as many of them as that part takes of the tile's time.</summary>
+    private static int PartOf(in AttentionWork work) => work.Asks ? Step : Tile;
+
+    /// <summary>Asks for so many more rows of the next tile, keys first, if rows are asked for at all.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Ask(int rows, ref AttentionWork work)
+    {
+        if (!work.Asks) return;
+        for (int end = Math.Min(work.Asked + rows, 2 * work.NextRows); work.Asked < end; work.Asked++)
+        {
+            bool isKey = work.Asked < work.NextRows;
+            new RowsAhead(isKey ? _keys : _values, work.NextOffsets, work.NextRows, (int)_rowBytes).Ask(isKey ? work.Asked : work.Asked - work.NextRows);
+        }
+    }
+
+    /// <summary>Multiplies, a few pairs at a time where rows are asked for meanwhile.</summary>
+    private void Multiply(int rows, int columns, PairCall call, bool emitted, ref AttentionWork work)
+    {
+        const int Together = 4;
+        if (!work.Asks)
+        {
+            AttentionPairs.Multiply(rows, columns, call, emitted);
+            return;
+        }
+        float* whole = stackalloc float[AttentionPairs.MaxRows];
+        new Span<float>(whole, AttentionPairs.MaxRows).Fill(1);
+        for (nint left = call.Count; left > 0; left -= Together)
+        {
+            call.Count = Math.Min(left, Together);
+            AttentionPairs.Multiply(rows, columns, call, emitted);
+            Ask(4, ref work);
+            call.A += Together;
+            call.B = (uint*)((byte*)call.B + Together * call.BBytes);
+            call.Keep = whole;
+        }
+    }
+
+    /// <summary>Adds the tile to the query rows [from, to) of the item.</summary>
+    [MethodImpl(KernelCode)]
+    private void AttendRounded(int from, int to, ref AttentionWork work)
+    {
+        bool emitted = _scratch.UsesEmitted && AttentionPairs.HasEmitted;
+        int blocks = (to - from + AttentionPairs.MaxRows - 1) / AttentionPairs.MaxRows, size = (to - from + blocks - 1) / blocks;
+        for (int q = from; q < to; q += size)
+        {
+            int rows = Math.Min(size, to - q);
+            ulong any = 0;
+            for (int i = 0; i < rows; i++) any |= work.Masks[q + i];
+            if (any == 0) continue;
+            PairCall call = new()
+            {
+                A = (uint*)(work.QueryBits + (nint)q * _stride), ABytes = _stride * sizeof(ushort), B = work.KeyPairs, BBytes = Tile * sizeof(uint), Count = _stride / 2,
+                C = work.Scores, CBytes = Tile * sizeof(float),
+            };
+            Multiply(rows, (Tile - BitOperations.LeadingZeroCount(any) + 15) & ~15, call, emitted, ref work);
+            AttentionSoftmax.Step(rows, work.Scores, work.Masks + q, work.Span.Max + q, work.Span.Sum + q, work.Keep, work.WeightBits);
+            PackValues(emitted, ref work);
+            int first = BitOperations.TrailingZeroCount(any) / 2, end = (Tile + 1 - BitOperations.LeadingZeroCount(any)) / 2;
+            call = new PairCall
+            {
+                A = (uint*)work.WeightBits + first, ABytes = Tile * sizeof(ushort), B = work.ValuePairs + (nint)first * _stride, BBytes = _stride * sizeof(uint), Count = end - first,
+                C = work.Span.Values + (nint)q * _stride, CBytes = _stride * sizeof(float), Keep = work.Keep,
+            };
+            Multiply(rows, _stride, call, emitted, ref work);
+            Ask(2 * Tile, ref work);
+            work.Asks = false;
+        }
+    }
+
+    /// <summary>Rounds the item's queries.</summary>
+    private void RoundQueries(int count, ref AttentionWork work)
+    {
+        bool emitted = _scratch.UsesEmitted && AttentionPairs.HasEmitted;
+        for (int q = 0; q < count; q += Tile)
+            AttentionPairs.Round((byte*)(work.Queries + (nint)q * _stride), work.Offsets, work.Identity, Math.Min(Tile, count - q), _stride, work.QueryBits + (nint)q * _stride, emitted);
+    }
+}
