@@ -3,6 +3,7 @@ using Slipstream.Numerics.Kernels;
 namespace Slipstream.Numerics;
 
 /// <summary>How activations enter a matrix product.</summary>
+/// <remarks>Beside products with <see cref="Int8"/> and <see cref="Bf16"/> attention rounds to bfloat16, where three or more query heads share a key-value head.</remarks>
 public enum ActivationPrecision
 {
     /// <summary><see cref="Int8"/> for block formats, <see cref="F32"/> for the others.</summary>

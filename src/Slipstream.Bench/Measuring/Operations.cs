@@ -1,5 +1,6 @@
 using Slipstream.Models;
 using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Bench;
 
@@ -8,6 +9,7 @@ internal sealed class Operations
 {
     private readonly ModelConfig _config;
     private readonly long _bodyInt8, _bodyBf16, _bodyF32, _headInt8, _headBf16, _headF32;
+    private readonly bool _attentionRounds;
 
     /// <summary>Counts the weights of a model.</summary>
     /// <param name="config">Its shape.</param>
@@ -29,6 +31,7 @@ internal sealed class Operations
             ref long head = ref int8 ? ref _headInt8 : ref bf16 ? ref _headBf16 : ref _headF32;
             (isHead ? ref head : ref body) += 2 * tensor.Elements;
         }
+        _attentionRounds = _bodyF32 == 0 && precision is not (ActivationPrecision.F32 or ActivationPrecision.Int16) && config.Heads / config.KvHeads >= AttentionPairs.LeastGroup;
     }
 
     /// <summary>The least time a pass can take by its operations, in seconds.</summary>
@@ -39,7 +42,8 @@ internal sealed class Operations
     public double Seconds(Workload work, double int8PerSecond, double bf16PerSecond, double f32PerSecond)
         => (_bodyInt8 * (double)work.Rows + _headInt8 * (double)work.Outputs) / int8PerSecond
             + (_bodyBf16 * (double)work.Rows + _headBf16 * (double)work.Outputs) / bf16PerSecond
-            + (_bodyF32 * (double)work.Rows + _headF32 * (double)work.Outputs + Attention(work)) / f32PerSecond;
+            + (_bodyF32 * (double)work.Rows + _headF32 * (double)work.Outputs) / f32PerSecond
+            + Attention(work) / (_attentionRounds ? bf16PerSecond : f32PerSecond);
 
     /// <summary>Multiplications and additions of a pass.</summary>
     public double Count(Workload work) => (_bodyInt8 + _bodyBf16 + _bodyF32) * (double)work.Rows + (_headInt8 + _headBf16 + _headF32) * (double)work.Outputs + Attention(work);
