@@ -18,8 +18,17 @@ internal static class RowMath
     public static float Max(ReadOnlySpan<float> row)
     {
         ref float r = ref MemoryMarshal.GetReference(row);
-        Vector512<float> best = Vector512.Create(float.NegativeInfinity);
+        // Four chains: one would wait for itself.
+        Vector512<float> best = Vector512.Create(float.NegativeInfinity), b = best, c = best, d = best;
         int i = 0;
+        for (; i + 4 * Lanes <= row.Length; i += 4 * Lanes)
+        {
+            best = Vector512.Max(best, Vector512.LoadUnsafe(ref r, (nuint)i));
+            b = Vector512.Max(b, Vector512.LoadUnsafe(ref r, (nuint)i + Lanes));
+            c = Vector512.Max(c, Vector512.LoadUnsafe(ref r, (nuint)i + 2 * Lanes));
+            d = Vector512.Max(d, Vector512.LoadUnsafe(ref r, (nuint)i + 3 * Lanes));
+        }
+        best = Vector512.Max(Vector512.Max(best, b), Vector512.Max(c, d));
         for (; i + Lanes <= row.Length; i += Lanes) best = Vector512.Max(best, Vector512.LoadUnsafe(ref r, (nuint)i));
         if (i < row.Length) best = Vector512.Max(best, LoadTail(row[i..], float.NegativeInfinity));
         return Reduce(best);

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Slipstream.Sampling;
 
 namespace Slipstream.Speculation;
@@ -31,7 +32,8 @@ internal static class Drawing
         int token = last * Block;
         ReadOnlySpan<float> block = weights.Slice(token, Math.Min(Block, weights.Length - token));
         int chosen = -1;
-        for (int i = 0; i < block.Length; i++)
+        // Most of a block often is zero, all but one of it where the choice was greedy.
+        for (int i = Math.Max(0, MemoryMarshal.Cast<float, int>(block).IndexOfAnyExcept(0)); i < block.Length; i++)
         {
             if (!(block[i] > 0)) continue;
             chosen = i;
