@@ -126,16 +126,16 @@ internal static unsafe class AttentionPairs
     /// <param name="bits">Room for the rows in bfloat16.</param>
     /// <param name="pairs"><c>[columns / 2, 64]</c>.</param>
     /// <param name="emitted">Whether to use emitted kernels.</param>
-    public static void PairColumns(byte* from, long* offset, int first, int end, int columns, ushort* bits, uint* pairs, bool emitted)
+    /// <param name="ahead">Bytes from each line that is read to one to ask for meanwhile; 0 for none.</param>
+    public static void PairColumns(byte* from, long* offset, int first, int end, int columns, ushort* bits, uint* pairs, bool emitted, nint ahead = 0)
     {
         if (emitted)
         {
-            TileCall call = new() { From = from, Offset = offset + first, Count = (end - first) / Lane, Columns = columns, To = pairs + first };
-            TileKernels.PairColumns.Entry(&call);
+            TileCall call = new() { From = from, Offset = offset + first, Count = (end - first) / Lane, Columns = columns, To = pairs + first, Ahead = ahead };
+            TileKernels.PairColumns(ahead != 0).Entry(&call);
             return;
         }
-        for (int row = first; row < end; row++)
-            BF16.Encode(new ReadOnlySpan<float>(from + offset[row], columns), MemoryMarshal.AsBytes(new Span<ushort>(bits + (nint)row * columns, columns)));
+        for (int row = first; row < end; row++) Round(from + offset[row], columns, bits + (nint)row * columns, ahead);
         PairColumns(bits, columns, first, end, pairs);
     }
 
@@ -148,25 +148,31 @@ internal static unsafe class AttentionPairs
     /// <param name="bits">Room for two rows in bfloat16.</param>
     /// <param name="pairs"><c>[32, columns]</c>.</param>
     /// <param name="emitted">Whether to use emitted kernels.</param>
-    public static void PairRows(byte* from, long* offset, int first, int end, int columns, ushort* bits, uint* pairs, bool emitted)
+    /// <param name="ahead">Bytes from each line that is read to one to ask for meanwhile; 0 for none.</param>
+    public static void PairRows(byte* from, long* offset, int first, int end, int columns, ushort* bits, uint* pairs, bool emitted, nint ahead = 0)
     {
         pairs += (nint)first / 2 * columns;
         if (emitted)
         {
             fixed (ushort* order = InTurn)
             {
-                TileCall call = new() { From = from, Offset = offset + first, Count = (end - first) / 2, Columns = columns, To = pairs, Order = order };
-                TileKernels.PairRows.Entry(&call);
+                TileCall call = new() { From = from, Offset = offset + first, Count = (end - first) / 2, Columns = columns, To = pairs, Ahead = ahead, Order = order };
+                TileKernels.PairRows(ahead != 0).Entry(&call);
             }
             return;
         }
         for (int row = first; row < end; row += 2, pairs += columns)
         {
-            for (int n = 0; n < 2; n++)
-                BF16.Encode(new ReadOnlySpan<float>(from + offset[row + n], columns), MemoryMarshal.AsBytes(new Span<ushort>(bits + (nint)n * columns, columns)));
+            for (int n = 0; n < 2; n++) Round(from + offset[row + n], columns, bits + (nint)n * columns, ahead);
             for (nint j = 0; j < columns; j += 8)
                 (Vector256.WidenLower(Vector128.Load(bits + j).ToVector256Unsafe()) | Vector256.WidenLower(Vector128.Load(bits + columns + j).ToVector256Unsafe()) << 16).Store(pairs + j);
         }
+    }
+
+    private static void Round(byte* row, int columns, ushort* bits, nint ahead)
+    {
+        for (nint at = 0; ahead != 0 && at < columns * sizeof(float); at += 64) Lines.Ask(row + at, ahead);
+        BF16.Encode(new ReadOnlySpan<float>(row, columns), MemoryMarshal.AsBytes(new Span<ushort>(bits, columns)));
     }
 
     [MethodImpl(KernelCode)]

@@ -171,8 +171,8 @@ internal unsafe struct AttentionWork
     /// <summary>Where the keys and values of each place begin, in bytes; the same for a list of rows, and in the cache for the rows of the tile that comes next.</summary>
     public long* Offsets, ListOffsets, NextOffsets;
 
-    /// <summary>Rows of the next tile that are asked for, how many of them, keys and then values, have been, and whether rows are asked for at all.</summary>
-    public int NextRows, Asked;
+    /// <summary>Rows of the next tile that are asked for, and whether rows are asked for at all.</summary>
+    public int NextRows;
     public bool Asks;
 
     /// <summary>The places of the tile that each query row of the item sees.</summary>
@@ -192,6 +192,9 @@ internal unsafe struct AttentionWork
     public int FirstValue, EndValue;
     public byte* ValueBase;
     public long* ValuePlaces;
+
+    /// <summary>Bytes from each line of the tile to the line of the next one that is asked for meanwhile; 0 for none.</summary>
+    public nint Ahead;
 
     /// <summary>Whether each row has the tile to itself: what it does not see is zero, not only weighted with it.</summary>
     public bool RowByRow;

@@ -26,6 +26,7 @@ internal readonly unsafe ref partial struct TiledAttention
         {
             AttentionPacking.Unpack(_type, _keys, work.ListOffsets, work.ListLanes, count, _headSize, work.Keys, _scratch.UsesEmitted);
             AttentionPacking.Unpack(_type, _values, work.ListOffsets, work.ListLanes, count, _headSize, work.Values, _scratch.UsesEmitted);
+            Ask(in work);
             keys = (byte*)work.Keys;
             values = (byte*)work.Values;
             offset = work.Offsets;
@@ -43,57 +44,32 @@ internal readonly unsafe ref partial struct TiledAttention
             }
             offset = null;
         }
-        for (int row = first, part = PartOf(in work); row < end; row += part, Ask(8, ref work))
-            AttentionPairs.PairColumns(keys, offset == null ? work.KeyOffsets : offset, row, Math.Min(end, row + part), _stride, work.Bits, work.KeyPairs, emitted);
+        if (offset == null) offset = work.KeyOffsets;
+        // The next tile mostly lies as this one does, so many bytes on.
+        work.Ahead = work.Asks && _isWhole && work.NextRows > 0 ? (nint)(work.NextOffsets[0] - offset[first]) : 0;
+        AttentionPairs.PairColumns(keys, offset, first, end, _stride, work.Bits, work.KeyPairs, emitted, work.Ahead);
         // Values wait for their weights: there is no room for all of it in the first-level cache.
         (work.FirstValue, work.EndValue) = (first, end);
         work.ValueBase = values;
-        work.ValuePlaces = offset == null ? work.ValueOffsets : offset;
+        work.Asks = false;
+        work.ValuePlaces = offset == work.KeyOffsets ? work.ValueOffsets : offset;
     }
 
     /// <summary>Makes pairs of the values of the tile, where that waits to be done.</summary>
     private void PackValues(bool emitted, ref AttentionWork work)
     {
-        for (int row = work.FirstValue, part = PartOf(in work); row < work.EndValue; row += part, Ask(6, ref work))
-            AttentionPairs.PairRows(work.ValueBase, work.ValuePlaces, row, Math.Min(work.EndValue, row + part), _stride, work.Bits, work.ValuePairs, emitted);
+        if (work.FirstValue == work.EndValue) return;
+        AttentionPairs.PairRows(work.ValueBase, work.ValuePlaces, work.FirstValue, work.EndValue, _stride, work.Bits, work.ValuePairs, emitted, work.Ahead);
         work.FirstValue = work.EndValue;
     }
 
-    /// <summary>Rows between which rows of the next tile are asked for: as many of them as that part takes of the tile's time.</summary>
-    private static int PartOf(in AttentionWork work) => work.Asks ? Step : Tile;
-
-    /// <summary>Asks for so many more rows of the next tile, keys first, if rows are asked for at all.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Ask(int rows, ref AttentionWork work)
+    /// <summary>Asks for the rows of the next tile, if rows are asked for at all: those that are not read where they lie, and so not asked for line by line.</summary>
+    private void Ask(in AttentionWork work)
     {
         if (!work.Asks) return;
-        for (int end = Math.Min(work.Asked + rows, 2 * work.NextRows); work.Asked < end; work.Asked++)
-        {
-            bool isKey = work.Asked < work.NextRows;
-            new RowsAhead(isKey ? _keys : _values, work.NextOffsets, work.NextRows, (int)_rowBytes).Ask(isKey ? work.Asked : work.Asked - work.NextRows);
-        }
-    }
-
-    /// <summary>Multiplies, a few pairs at a time where rows are asked for meanwhile.</summary>
-    private void Multiply(int rows, int columns, PairCall call, bool emitted, ref AttentionWork work)
-    {
-        const int Together = 4;
-        if (!work.Asks)
-        {
-            AttentionPairs.Multiply(rows, columns, call, emitted);
-            return;
-        }
-        float* whole = stackalloc float[AttentionPairs.MaxRows];
-        new Span<float>(whole, AttentionPairs.MaxRows).Fill(1);
-        for (nint left = call.Count; left > 0; left -= Together)
-        {
-            call.Count = Math.Min(left, Together);
-            AttentionPairs.Multiply(rows, columns, call, emitted);
-            Ask(4, ref work);
-            call.A += Together;
-            call.B = (uint*)((byte*)call.B + Together * call.BBytes);
-            call.Keep = whole;
-        }
+        RowsAhead keys = new(_keys, work.NextOffsets, work.NextRows, (int)_rowBytes), values = new(_values, work.NextOffsets, work.NextRows, (int)_rowBytes);
+        for (int i = 0; i < work.NextRows; i++) keys.Ask(i);
+        for (int i = 0; i < work.NextRows; i++) values.Ask(i);
     }
 
     /// <summary>Adds the tile to the query rows [from, to) of the item.</summary>
@@ -113,7 +89,7 @@ internal readonly unsafe ref partial struct TiledAttention
                 A = (uint*)(work.QueryBits + (nint)q * _stride), ABytes = _stride * sizeof(ushort), B = work.KeyPairs, BBytes = Tile * sizeof(uint), Count = _stride / 2,
                 C = work.Scores, CBytes = Tile * sizeof(float),
             };
-            Multiply(rows, (Tile - BitOperations.LeadingZeroCount(any) + 15) & ~15, call, emitted, ref work);
+            AttentionPairs.Multiply(rows, (Tile - BitOperations.LeadingZeroCount(any) + 15) & ~15, call, emitted);
             AttentionSoftmax.Step(rows, work.Scores, work.Masks + q, work.Span.Max + q, work.Span.Sum + q, work.Keep, work.WeightBits);
             PackValues(emitted, ref work);
             int first = BitOperations.TrailingZeroCount(any) / 2, end = (Tile + 1 - BitOperations.LeadingZeroCount(any)) / 2;
@@ -122,9 +98,7 @@ internal readonly unsafe ref partial struct TiledAttention
                 A = (uint*)work.WeightBits + first, ABytes = Tile * sizeof(ushort), B = work.ValuePairs + (nint)first * _stride, BBytes = _stride * sizeof(uint), Count = end - first,
                 C = work.Span.Values + (nint)q * _stride, CBytes = _stride * sizeof(float), Keep = work.Keep,
             };
-            Multiply(rows, _stride, call, emitted, ref work);
-            Ask(2 * Tile, ref work);
-            work.Asks = false;
+            AttentionPairs.Multiply(rows, _stride, call, emitted);
         }
     }
 

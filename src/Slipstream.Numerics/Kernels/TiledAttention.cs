@@ -199,7 +199,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
                     cached |= 1UL << place;
                 }
             work.Asks = item.Rows * _group <= MostQueriesToAsk;
-            work.NextRows = work.Asked = 0;
+            work.NextRows = 0;
             if (work.Asks && tile < to) FindNext(in item, end, kvHead, ref work);
             else if (work.Asks && next.Item >= 0) FindNext(in _plan.Item(next.Item), FirstTile(in _plan.Item(next.Item), next.Span) * Tile, next.KvHead, ref work);
             if (end <= s.FirstPosition || s.IsChain) read += AttendChain(in s, in item, begin, cached, kvHead, ref work);

@@ -21,6 +21,9 @@ internal unsafe struct TileCall
     /// <summary>The pairs.</summary>
     public uint* To;
 
+    /// <summary>Bytes from each line that is read to the one that is asked for meanwhile, for kernels that ask.</summary>
+    public nint Ahead;
+
     /// <summary>Where each of 32 words comes from that two rows of sixteen are put together from.</summary>
     public ushort* Order;
 }
@@ -31,15 +34,18 @@ internal static unsafe class TileKernels
     private const int Rows = 16, PairRowBytes = TiledAttention.Tile * sizeof(uint);
 
     /// <summary>Pairs of columns of sixteen rows at a time: a transpose of sixteen times sixteen pairs in registers.</summary>
-    public static EmittedKernel<TileCall> PairColumns { get; } = new("pairs of columns", EmitColumns);
+    public static EmittedKernel<TileCall> PairColumns(bool asks) => Columns[asks ? 1 : 0];
 
     /// <summary>Pairs of two rows at a time.</summary>
-    public static EmittedKernel<TileCall> PairRows { get; } = new("pairs of rows", EmitRows);
+    public static EmittedKernel<TileCall> PairRows(bool asks) => RowPairs[asks ? 1 : 0];
+
+    private static readonly EmittedKernel<TileCall>[] Columns = [new("pairs of columns", c => EmitColumns(c, asks: false)), new("pairs of columns, asking", c => EmitColumns(c, asks: true))];
+    private static readonly EmittedKernel<TileCall>[] RowPairs = [new("pairs of rows", c => EmitRows(c, asks: false)), new("pairs of rows, asking", c => EmitRows(c, asks: true))];
 
     private static AssemblerMemoryOperand Argument(int index) => __qword_ptr[rcx + 8 * index]; // Every field of the call has 8 bytes.
 
     // SAFETY: (both) callers pass rows that can be read and room for their pairs, and check the processor first.
-    private static void EmitColumns(Assembler c)
+    private static void EmitColumns(Assembler c, bool asks)
     {
         AssemblerRegisterZMM Zmm(int i) => new(Register.ZMM0 + i);
         Label block = c.CreateLabel(), step = c.CreateLabel(), half = c.CreateLabel(), next = c.CreateLabel();
@@ -48,6 +54,7 @@ internal static unsafe class TileKernels
         c.mov(r10, Argument(2));
         c.mov(r11, Argument(3));
         c.mov(r12, Argument(4));
+        if (asks) c.mov(rdx, Argument(5));
         c.Label(ref block);
         c.mov(r13, r8);  // The columns of this step, in every row.
         c.mov(r14, r12); // The first of its pairs.
@@ -60,6 +67,10 @@ internal static unsafe class TileKernels
             c.mov(rax, __qword_ptr[r9 + 8 * row]);
             c.vmovups(Zmm(16 + row), __zmmword_ptr[r13 + rax + 64]);
             c.vcvtne2ps2bf16(Zmm(row), Zmm(16 + row), __zmmword_ptr[r13 + rax]);
+            if (!asks) continue;
+            c.add(rax, rdx);
+            c.prefetcht1(__byte_ptr[r13 + rax]);
+            c.prefetcht1(__byte_ptr[r13 + rax + 64]);
         }
         Transpose();
         for (int pair = 0; pair < Rows; pair++) c.vmovdqu64(__zmmword_ptr[r14 + pair * PairRowBytes], Zmm(pair));
@@ -73,6 +84,9 @@ internal static unsafe class TileKernels
         {
             c.mov(rax, __qword_ptr[r9 + 8 * row]);
             c.vcvtneps2bf16(new AssemblerRegisterYMM(Register.YMM0 + row), __zmmword_ptr[r13 + rax]);
+            if (!asks) continue;
+            c.add(rax, rdx);
+            c.prefetcht1(__byte_ptr[r13 + rax]);
         }
         Transpose();
         for (int pair = 0; pair < Rows / 2; pair++) c.vmovdqu64(__zmmword_ptr[r14 + pair * PairRowBytes], Zmm(pair));
@@ -115,7 +129,7 @@ internal static unsafe class TileKernels
         }
     }
 
-    private static void EmitRows(Assembler c)
+    private static void EmitRows(Assembler c, bool asks)
     {
         Label pair = c.CreateLabel(), vectors = c.CreateLabel();
         c.mov(r8, Argument(0));
@@ -123,7 +137,8 @@ internal static unsafe class TileKernels
         c.mov(r10, Argument(2));
         c.mov(r11, Argument(3));
         c.mov(r12, Argument(4));
-        c.mov(r13, Argument(5));
+        c.mov(rdx, Argument(5));
+        c.mov(r13, Argument(6));
         c.vmovdqu16(zmm31, __zmmword_ptr[r13]);
         c.Label(ref pair);
         c.mov(rsi, __qword_ptr[r9]);
@@ -136,6 +151,11 @@ internal static unsafe class TileKernels
         c.vcvtne2ps2bf16(zmm0, zmm0, __zmmword_ptr[rsi]);
         c.vpermw(zmm0, zmm31, zmm0);
         c.vmovdqu64(__zmmword_ptr[r12], zmm0);
+        if (asks)
+        {
+            c.prefetcht1(__byte_ptr[rsi + rdx]);
+            c.prefetcht1(__byte_ptr[rdi + rdx]);
+        }
         c.add(rsi, 64);
         c.add(rdi, 64);
         c.add(r12, 64);
