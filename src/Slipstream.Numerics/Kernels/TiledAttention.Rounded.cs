@@ -20,7 +20,7 @@ internal readonly unsafe ref partial struct TiledAttention
         bool isFirst = packed == 0, emitted = _scratch.UsesEmitted && AttentionPairs.HasEmitted;
         packed = after;
         byte* keys = _keys, values = _values;
-        long* offset = work.ListOffsets;
+        long* offset = work.ListOffsets, valueOffset = offset;
         int first = BitOperations.TrailingZeroCount(after) & ~(Step - 1), end = (Tile + Step - 1 - BitOperations.LeadingZeroCount(after)) & ~(Step - 1);
         if (!_isWhole)
         {
@@ -29,7 +29,7 @@ internal readonly unsafe ref partial struct TiledAttention
             Ask(in work);
             keys = (byte*)work.Keys;
             values = (byte*)work.Values;
-            offset = work.Offsets;
+            offset = valueOffset = work.Offsets;
         }
         // A weight of zero takes any finite value out of a result; what no row sees may hold others, and is zero here.
         ulong unseen = ~after & From(first) & ~From(end);
@@ -42,17 +42,17 @@ internal readonly unsafe ref partial struct TiledAttention
                 work.KeyOffsets[i] = isSeen ? place : (byte*)work.Zeros - keys;
                 work.ValueOffsets[i] = isSeen ? place : (byte*)work.Zeros - values;
             }
-            offset = null;
+            offset = work.KeyOffsets;
+            valueOffset = work.ValueOffsets;
         }
-        if (offset == null) offset = work.KeyOffsets;
         // The next tile mostly lies as this one does, so many bytes on.
         work.Ahead = work.Asks && _isWhole && work.NextRows > 0 ? (nint)(work.NextOffsets[0] - offset[first]) : 0;
         AttentionPairs.PairColumns(keys, offset, first, end, _stride, work.Bits, work.KeyPairs, emitted, work.Ahead);
         // Values wait for their weights: there is no room for all of it in the first-level cache.
         (work.FirstValue, work.EndValue) = (first, end);
         work.ValueBase = values;
+        work.ValuePlaces = valueOffset;
         work.Asks = false;
-        work.ValuePlaces = offset == work.KeyOffsets ? work.ValueOffsets : offset;
     }
 
     /// <summary>Makes pairs of the values of the tile, where that waits to be done.</summary>
