@@ -14,7 +14,7 @@ namespace Slipstream.Distillation.Torch;
 /// </remarks>
 internal static class TorchRuntime
 {
-    private const string Shim = "libLibTorchSharp.so", NewerVersion = "GLIBCXX_3.4.32";
+    private const string Shim = "libLibTorchSharp.so", TorchCpu = "libtorch_cpu.so", NewerVersion = "GLIBCXX_3.4.32";
     private const int TrimThreshold = -1, TopPad = -2, MmapMax = -4;
 
     private static readonly Lock Gate = new();
@@ -37,7 +37,9 @@ internal static class TorchRuntime
             }
             catch (Exception e) when (e is NotSupportedException or DllNotFoundException or TypeInitializationException or BadImageFormatException)
             {
-                throw new SlipstreamException($"The native libraries of TorchSharp cannot be loaded on this system: {Line(e)}; the trainer is tested on Linux x64.", e);
+                throw Missing(folders) is { } name
+                    ? new SlipstreamException($"'{name}' is in none of {string.Join(", ", folders.Where(folder => folder.Length > 0).Select(folder => $"'{folder}'"))}; build the trainer on this machine, or publish it with -p:WithLibTorch=true.", e)
+                    : new SlipstreamException($"The native libraries of TorchSharp cannot be loaded on this system: {Line(e)}; the trainer is tested on Linux x64.", e);
             }
             s_ready = true;
         }
@@ -72,13 +74,13 @@ internal static class TorchRuntime
 
     private static void LoadLinux(ImmutableArray<string> folders, string? cache)
     {
-        string? shim = Find(folders, Shim), torchCpu = Find(folders, "libtorch_cpu.so");
+        string? shim = Find(folders, Shim), torchCpu = Find(folders, TorchCpu);
         if (shim is null || torchCpu is null) return;
         string libraries = Path.GetDirectoryName(torchCpu)!;
         try
         {
             // In the order of their needs: a library that is loaded is not searched for again.
-            foreach (string name in (ReadOnlySpan<string>)["libc10.so", "libtorch_cpu.so", "libtorch.so"])
+            foreach (string name in (ReadOnlySpan<string>)["libc10.so", TorchCpu, "libtorch.so"])
                 if (File.Exists(Path.Combine(libraries, name))) NativeLibrary.Load(Path.Combine(libraries, name));
             try
             {
@@ -94,6 +96,12 @@ internal static class TorchRuntime
             throw new SlipstreamException($"libtorch in '{libraries}' cannot be loaded: {Line(e)}.", e);
         }
     }
+
+    /// <summary>The library that no folder has, on systems whose packages are known; else null.</summary>
+    private static string? Missing(ImmutableArray<string> folders) => !OperatingSystem.IsLinux() || RuntimeInformation.ProcessArchitecture != Architecture.X64 ? null
+        : Find(folders, TorchCpu) is null ? TorchCpu
+        : Find(folders, Shim) is null ? Shim
+        : null;
 
     private static string? Find(ImmutableArray<string> folders, string name) =>
         folders.Where(folder => folder.Length > 0).Select(folder => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
