@@ -17,20 +17,12 @@ internal static class PairKernels
     // SAFETY: callers pass factors and results that hold the rows and columns, and check the processor first.
     private static void Emit(Assembler c, int rows, int vectors)
     {
-        AssemblerMemoryOperand Argument(int index) => __qword_ptr[rcx + 8 * index]; // Every field of the call has 8 bytes.
         AssemblerRegisterZMM Sum(int row, int n) => new(Register.ZMM0 + row * vectors + n);
         AssemblerRegisterZMM B(int n) => new(Register.ZMM24 + n);
         AssemblerRegisterZMM A(int row) => new(Register.ZMM28 + row);
         AssemblerRegister64[] a = [r8, rax, rdx, rsi];
         Label zeros = c.CreateLabel(), loop = c.CreateLabel();
-        c.mov(a[0], Argument(0));
-        c.mov(r9, Argument(1));
-        c.mov(r10, Argument(2));
-        c.mov(r11, Argument(3));
-        c.mov(r12, Argument(4));
-        c.mov(r13, Argument(5));
-        c.mov(r14, Argument(6));
-        c.mov(r15, Argument(7));
+        KernelFrame.Load(c, a[0], r9, r10, r11, r12, r13, r14, r15);
         for (int row = 1; row < rows; row++) c.lea(a[row], __[a[row - 1] + r9]);
         for (int row = 0; row < rows; row++)
             for (int n = 0; n < vectors; n++) c.vpxord(Sum(row, n), Sum(row, n), Sum(row, n));

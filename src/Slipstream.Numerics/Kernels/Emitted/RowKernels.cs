@@ -53,15 +53,8 @@ internal static unsafe class RowKernels
     // SAFETY: callers pass rows that can be read and room for every place, and check the processor first.
     private static void Emit(Assembler c, int read, int written, Action convert, Action? convertTwo = null)
     {
-        AssemblerMemoryOperand Argument(int index) => __qword_ptr[rcx + 8 * index]; // Every field of the call has 8 bytes.
         Label rows = c.CreateLabel(), pairs = c.CreateLabel(), vectors = c.CreateLabel(), next = c.CreateLabel();
-        c.mov(r8, Argument(0));
-        c.mov(r9, Argument(1));
-        c.mov(r10, Argument(2));
-        c.mov(r11, Argument(3));
-        c.mov(r12, Argument(4));
-        c.mov(r13, Argument(5));
-        c.mov(r14, Argument(6));
+        KernelFrame.Load(c, r8, r9, r10, r11, r12, r13, r14);
         c.Label(ref rows);
         c.mov(rsi, __qword_ptr[r9]);
         c.add(rsi, r8);

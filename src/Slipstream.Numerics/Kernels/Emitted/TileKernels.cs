@@ -42,19 +42,12 @@ internal static unsafe class TileKernels
     private static readonly EmittedKernel<TileCall>[] Columns = [new("pairs of columns", c => EmitColumns(c, asks: false)), new("pairs of columns, asking", c => EmitColumns(c, asks: true))];
     private static readonly EmittedKernel<TileCall>[] RowPairs = [new("pairs of rows", c => EmitRows(c, asks: false)), new("pairs of rows, asking", c => EmitRows(c, asks: true))];
 
-    private static AssemblerMemoryOperand Argument(int index) => __qword_ptr[rcx + 8 * index]; // Every field of the call has 8 bytes.
-
     // SAFETY: (both) callers pass rows that can be read and room for their pairs, and check the processor first.
     private static void EmitColumns(Assembler c, bool asks)
     {
         AssemblerRegisterZMM Zmm(int i) => new(Register.ZMM0 + i);
         Label block = c.CreateLabel(), step = c.CreateLabel(), half = c.CreateLabel(), next = c.CreateLabel();
-        c.mov(r8, Argument(0));
-        c.mov(r9, Argument(1));
-        c.mov(r10, Argument(2));
-        c.mov(r11, Argument(3));
-        c.mov(r12, Argument(4));
-        if (asks) c.mov(rdx, Argument(5));
+        KernelFrame.Load(c, r8, r9, r10, r11, r12, rdx);
         c.Label(ref block);
         c.mov(r13, r8);  // The columns of this step, in every row.
         c.mov(r14, r12); // The first of its pairs.
@@ -132,13 +125,7 @@ internal static unsafe class TileKernels
     private static void EmitRows(Assembler c, bool asks)
     {
         Label pair = c.CreateLabel(), vectors = c.CreateLabel();
-        c.mov(r8, Argument(0));
-        c.mov(r9, Argument(1));
-        c.mov(r10, Argument(2));
-        c.mov(r11, Argument(3));
-        c.mov(r12, Argument(4));
-        c.mov(rdx, Argument(5));
-        c.mov(r13, Argument(6));
+        KernelFrame.Load(c, r8, r9, r10, r11, r12, rdx, r13);
         c.vmovdqu16(zmm31, __zmmword_ptr[r13]);
         c.Label(ref pair);
         c.mov(rsi, __qword_ptr[r9]);
