@@ -29,8 +29,8 @@ internal static unsafe class AttentionPacking
             {
                 case CacheType.F32: Floats(from, offset, place, count, whole, stride, packed); break;
                 case CacheType.F16 when emitted:
-                    RowsCall call = new() { From = from, Offset = offset, Place = place, Count = count, Vectors = whole / 16, Stride = stride * sizeof(float), To = (byte*)packed };
-                    RowKernels.WidenedHalves.Entry(&call);
+                    HalfRowsCall call = new() { From = from, Offset = offset, Place = place, Count = count, Vectors = whole / 16, Stride = stride * sizeof(float), Packed = packed };
+                    HalfRows.Kernel.Entry(&call);
                     break;
                 case CacheType.F16: Halves(from, offset, place, count, whole, stride, packed); break;
                 default: Codes(from, offset, place, count, whole, headSize, stride, packed); break;

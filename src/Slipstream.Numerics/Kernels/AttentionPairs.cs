@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Slipstream.Numerics.Kernels.Emitted;
+using static Slipstream.Numerics.Kernels.Counts;
 
 namespace Slipstream.Numerics.Kernels;
 
@@ -94,27 +95,6 @@ internal static unsafe class AttentionPairs
         return sum;
 
         static float Rounded(float value) => BitConverter.UInt32BitsToSingle((uint)BF16.FromSingle(value) << 16);
-    }
-
-    /// <summary>Rounds rows of floats.</summary>
-    /// <param name="from">Where offsets count from.</param>
-    /// <param name="offset">Where each row begins, in bytes.</param>
-    /// <param name="place">Where each row goes, in rows.</param>
-    /// <param name="count">Rows.</param>
-    /// <param name="columns">Floats in a row, a multiple of 16.</param>
-    /// <param name="to">Room for all places.</param>
-    /// <param name="emitted">Whether to use emitted kernels.</param>
-    public static void Round(byte* from, long* offset, int* place, int count, int columns, ushort* to, bool emitted)
-    {
-        if (count == 0) return;
-        if (emitted)
-        {
-            RowsCall call = new() { From = from, Offset = offset, Place = place, Count = count, Vectors = columns / Lane, Stride = columns * sizeof(ushort), To = (byte*)to };
-            RowKernels.RoundedFloats.Entry(&call);
-            return;
-        }
-        for (int i = 0; i < count; i++)
-            BF16.Encode(new ReadOnlySpan<float>(from + offset[i], columns), MemoryMarshal.AsBytes(new Span<ushort>(to + (nint)place[i] * columns, columns)));
     }
 
     /// <summary>Rounds rows of a tile and makes pairs of their columns: <c>pairs[i, j]</c> has columns 2 i and 2 i + 1 of row j.</summary>
@@ -258,10 +238,4 @@ internal static unsafe class AttentionPairs
         left.Store(c);
         right.Store(c + 8);
     }
-
-    private interface ICount { static abstract int Count { get; } }
-    private readonly struct One : ICount { public static int Count => 1; }
-    private readonly struct Two : ICount { public static int Count => 2; }
-    private readonly struct Three : ICount { public static int Count => 3; }
-    private readonly struct Four : ICount { public static int Count => 4; }
 }

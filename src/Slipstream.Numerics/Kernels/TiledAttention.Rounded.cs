@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Slipstream.Numerics.Kernels;
 
@@ -17,7 +18,7 @@ internal readonly unsafe ref partial struct TiledAttention
         ulong after = work.RowByRow ? wanted : packed | wanted;
         int count = List(wanted, packed, kvHead, ref work);
         if (count == 0 && packed == after) return;
-        bool isFirst = packed == 0, emitted = _scratch.UsesEmitted && AttentionPairs.HasEmitted;
+        bool isFirst = packed == 0;
         packed = after;
         byte* keys = _keys, values = _values;
         long* offset = work.ListOffsets, valueOffset = offset;
@@ -47,7 +48,7 @@ internal readonly unsafe ref partial struct TiledAttention
         }
         // The next tile mostly lies as this one does, so many bytes on.
         work.Ahead = work.Asks && _isWhole && work.NextRows > 0 ? (nint)(work.NextOffsets[0] - offset[first]) : 0;
-        AttentionPairs.PairColumns(keys, offset, first, end, _stride, work.Bits, work.KeyPairs, emitted, work.Ahead);
+        AttentionPairs.PairColumns(keys, offset, first, end, _stride, work.Bits, work.KeyPairs, _roundsEmitted, work.Ahead);
         // Values wait for their weights: there is no room for all of it in the first-level cache.
         (work.FirstValue, work.EndValue) = (first, end);
         work.ValueBase = values;
@@ -56,10 +57,10 @@ internal readonly unsafe ref partial struct TiledAttention
     }
 
     /// <summary>Makes pairs of the values of the tile, where that waits to be done.</summary>
-    private void PackValues(bool emitted, ref AttentionWork work)
+    private void PackValues(ref AttentionWork work)
     {
         if (work.FirstValue == work.EndValue) return;
-        AttentionPairs.PairRows(work.ValueBase, work.ValuePlaces, work.FirstValue, work.EndValue, _stride, work.Bits, work.ValuePairs, emitted, work.Ahead);
+        AttentionPairs.PairRows(work.ValueBase, work.ValuePlaces, work.FirstValue, work.EndValue, _stride, work.Bits, work.ValuePairs, _roundsEmitted, work.Ahead);
         work.FirstValue = work.EndValue;
     }
 
@@ -76,7 +77,6 @@ internal readonly unsafe ref partial struct TiledAttention
     [MethodImpl(KernelCode)]
     private void AttendRounded(int from, int to, ref AttentionWork work)
     {
-        bool emitted = _scratch.UsesEmitted && AttentionPairs.HasEmitted;
         int blocks = (to - from + AttentionPairs.MaxRows - 1) / AttentionPairs.MaxRows, size = (to - from + blocks - 1) / blocks;
         for (int q = from; q < to; q += size)
         {
@@ -89,24 +89,20 @@ internal readonly unsafe ref partial struct TiledAttention
                 A = (uint*)(work.QueryBits + (nint)q * _stride), ABytes = _stride * sizeof(ushort), B = work.KeyPairs, BBytes = Tile * sizeof(uint), Count = _stride / 2,
                 C = work.Scores, CBytes = Tile * sizeof(float),
             };
-            AttentionPairs.Multiply(rows, (Tile - BitOperations.LeadingZeroCount(any) + 15) & ~15, call, emitted);
+            AttentionPairs.Multiply(rows, (Tile - BitOperations.LeadingZeroCount(any) + 15) & ~15, call, _roundsEmitted);
             AttentionSoftmax.Step(rows, work.Scores, work.Masks + q, work.Span.Max + q, work.Span.Sum + q, work.Keep, work.WeightBits);
-            PackValues(emitted, ref work);
+            PackValues(ref work);
             int first = BitOperations.TrailingZeroCount(any) / 2, end = (Tile + 1 - BitOperations.LeadingZeroCount(any)) / 2;
             call = new PairCall
             {
                 A = (uint*)work.WeightBits + first, ABytes = Tile * sizeof(ushort), B = work.ValuePairs + (nint)first * _stride, BBytes = _stride * sizeof(uint), Count = end - first,
                 C = work.Span.Values + (nint)q * _stride, CBytes = _stride * sizeof(float), Keep = work.Keep,
             };
-            AttentionPairs.Multiply(rows, _stride, call, emitted);
+            AttentionPairs.Multiply(rows, _stride, call, _roundsEmitted);
         }
     }
 
     /// <summary>Rounds the item's queries.</summary>
     private void RoundQueries(int count, ref AttentionWork work)
-    {
-        bool emitted = _scratch.UsesEmitted && AttentionPairs.HasEmitted;
-        for (int q = 0; q < count; q += Tile)
-            AttentionPairs.Round((byte*)(work.Queries + (nint)q * _stride), work.Offsets, work.Identity, Math.Min(Tile, count - q), _stride, work.QueryBits + (nint)q * _stride, emitted);
-    }
+        => BF16.Encode(new ReadOnlySpan<float>(work.Queries, count * _stride), MemoryMarshal.AsBytes(new Span<ushort>(work.QueryBits, count * _stride)));
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using static Slipstream.Numerics.Kernels.Counts;
 
 namespace Slipstream.Numerics.Kernels;
 
@@ -185,10 +186,4 @@ internal static unsafe class WeightedValues
         s0.Store(c);
         s1.Store(c + 8);
     }
-
-    private interface ICount { static abstract int Count { get; } }
-    private readonly struct One : ICount { public static int Count => 1; }
-    private readonly struct Two : ICount { public static int Count => 2; }
-    private readonly struct Three : ICount { public static int Count => 3; }
-    private readonly struct Four : ICount { public static int Count => 4; }
 }

@@ -138,32 +138,6 @@ public sealed unsafe class AttentionKernelTests
             }
     }
 
-    [Theory]
-    [InlineData(false), InlineData(true)]
-    public void Rows_are_rounded_to_bfloat16(bool emitted)
-    {
-        Assert.SkipWhen(emitted && !(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted), $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
-        Random random = new(9);
-        foreach (int columns in (ReadOnlySpan<int>)[16, 32, 48, 64, 80])
-        {
-            float[] rows = Fill(random, 4 * columns, 1000);
-            (rows[0], rows[columns + 1], rows[2]) = (float.NaN, float.PositiveInfinity, BitConverter.UInt32BitsToSingle(0x3F80_8000)); // The last is a tie.
-            ushort[] rounded = new ushort[5 * columns];
-            int[] place = [4, 0, 2];
-            long[] offset = [0, 3L * columns * sizeof(float), 1L * columns * sizeof(float)];
-            // SAFETY: the rows and places exist, and all is fixed.
-            fixed (float* from = rows)
-            fixed (long* o = offset)
-            fixed (int* p = place)
-            fixed (ushort* to = rounded)
-                AttentionPairs.Round((byte*)from, o, p, place.Length, columns, to, emitted);
-            for (int i = 0; i < place.Length; i++)
-                for (int j = 0; j < columns; j++)
-                    Assert.Equal(BF16.FromSingle(rows[offset[i] / sizeof(float) + j]), rounded[place[i] * columns + j]);
-            Assert.All(rounded.AsSpan(columns, columns).ToArray(), x => Assert.Equal(0, x)); // Nobody asked for place 1.
-        }
-    }
-
     [Fact]
     public void The_softmax_of_a_tile_matches_its_definition()
     {
@@ -251,8 +225,7 @@ public sealed unsafe class AttentionKernelTests
     {
         foreach (bool windows in (ReadOnlySpan<bool>)[false, true])
         {
-            Assert.InRange(MachineCode.Check(RowKernels.WidenedHalves.Assemble(windows), windows).Count, 30, 100);
-            Assert.InRange(MachineCode.Check(RowKernels.RoundedFloats.Assemble(windows), windows).Count, 35, 110);
+            Assert.InRange(MachineCode.Check(HalfRows.Kernel.Assemble(windows), windows).Count, 30, 100);
             foreach (bool asks in (ReadOnlySpan<bool>)[false, true])
             {
                 Assert.InRange(MachineCode.Check(TileKernels.PairColumns(asks).Assemble(windows), windows).Count, 200, 500);
