@@ -7,10 +7,12 @@ using Slipstream.Speculation;
 
 namespace Slipstream;
 
-/// <summary>Turns what the loop commits into text and updates. Runs on the loop's thread; the reader drains the channel.</summary>
+/// <summary>Turns what the loop commits into text, and into updates where somebody reads them. Runs on the loop's thread; the reader drains the channel.</summary>
 internal sealed class GenerationSink : ISequenceSink
 {
-    private readonly Channel<GenerationUpdate> _channel = Channel.CreateUnbounded<GenerationUpdate>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
+    // Waking a reader for each token takes as long as a layer of a small model; who only wants the result is woken once.
+    private readonly Channel<GenerationUpdate>? _channel;
+    private readonly TaskCompletionSource<GenerationResult> _result = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TokenStream? _stream;
     private readonly StopStringMatcher _stops;
     private readonly StringBuilder _text = new();
@@ -24,8 +26,14 @@ internal sealed class GenerationSink : ISequenceSink
     private readonly TimeSpan _draftBefore, _forwardBefore;
     private long _first, _last;
 
-    public GenerationSink(GenerationRequest request, Tokenizer? tokenizer, EngineLoop loop, TimeProvider clock)
+    /// <param name="request">What was asked for.</param>
+    /// <param name="tokenizer">Makes text of tokens; null for none.</param>
+    /// <param name="loop">Whose times the result states.</param>
+    /// <param name="clock">The clock.</param>
+    /// <param name="streams">Whether <see cref="Updates"/> will be read.</param>
+    public GenerationSink(GenerationRequest request, Tokenizer? tokenizer, EngineLoop loop, TimeProvider clock, bool streams)
     {
+        if (streams) _channel = Channel.CreateUnbounded<GenerationUpdate>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
         _request = request;
         _stream = tokenizer?.CreateStream();
         _stops = new StopStringMatcher(request.Options.StopStrings);
@@ -36,7 +44,11 @@ internal sealed class GenerationSink : ISequenceSink
         (_draftBefore, _forwardBefore) = (loop.DraftTime, loop.ForwardTime);
     }
 
-    public ChannelReader<GenerationUpdate> Updates => _channel.Reader;
+    /// <summary>What was generated, piece by piece, of a sink that streams.</summary>
+    public ChannelReader<GenerationUpdate> Updates => _channel!.Reader;
+
+    /// <summary>Ends with the result, or with the failure, of a sink that does not stream.</summary>
+    public Task<GenerationResult> Completion => _result.Task;
 
     /// <summary>The sequence, once it is made.</summary>
     public Sequence? Sequence { get; set; }
@@ -53,7 +65,7 @@ internal sealed class GenerationSink : ISequenceSink
         }
         string text = _stream is null ? "" : _stops.Append(_stream.Append(token));
         _text.Append(text);
-        _channel.Writer.TryWrite(new GenerationUpdate(text, token, null));
+        _channel?.Writer.TryWrite(new GenerationUpdate(text, token, null));
         return _stops.Found;
     }
 
@@ -61,12 +73,18 @@ internal sealed class GenerationSink : ISequenceSink
     {
         if (failure is not null)
         {
-            _channel.Writer.TryComplete(failure);
+            if (_channel is null) _result.SetException(failure);
+            else _channel.Writer.TryComplete(failure);
             return;
         }
         string rest = _stream is null || _stops.Found ? "" : _stops.Append(_stream.Flush());
         if (!_stops.Found) rest += _stops.Flush();
         _text.Append(rest);
+        if (_channel is null)
+        {
+            _result.SetResult(Result(reason));
+            return;
+        }
         _channel.Writer.TryWrite(new GenerationUpdate(rest, null, Result(reason)));
         _channel.Writer.TryComplete();
     }

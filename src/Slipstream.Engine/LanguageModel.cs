@@ -120,11 +120,12 @@ public sealed partial class LanguageModel : IDisposable
     /// <exception cref="OperationCanceledException">The token was cancelled; use <see cref="StreamAsync"/> to keep what was generated until then.</exception>
     public async Task<GenerationResult> GenerateAsync(Prompt prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
-        GenerationResult? result = null;
-        await foreach (GenerationUpdate update in StreamAsync(prompt, options, cancellationToken).ConfigureAwait(false))
-            result = update.Result ?? result;
+        GenerationSink sink = Submit(prompt, options ?? new GenerationOptions(), streams: false);
+        // The loop ends a cancelled sequence itself, so waiting needs no token.
+        using CancellationTokenRegistration registration = cancellationToken.Register(sink.Sequence!.Cancel);
+        GenerationResult result = await sink.Completion.ConfigureAwait(false);
         cancellationToken.ThrowIfCancellationRequested();
-        return result ?? throw new InvalidOperationException("The generation ended without a result.");
+        return result;
     }
 
     /// <summary>
@@ -134,7 +135,7 @@ public sealed partial class LanguageModel : IDisposable
     /// <exception cref="SlipstreamException">The prompt or the options cannot be used.</exception>
     public async IAsyncEnumerable<GenerationUpdate> StreamAsync(Prompt prompt, GenerationOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        GenerationSink sink = Submit(prompt, options ?? new GenerationOptions());
+        GenerationSink sink = Submit(prompt, options ?? new GenerationOptions(), streams: true);
         Sequence sequence = sink.Sequence!;
         using CancellationTokenRegistration registration = cancellationToken.Register(sequence.Cancel);
         try
@@ -162,7 +163,7 @@ public sealed partial class LanguageModel : IDisposable
         _work.Dispose();
     }
 
-    private GenerationSink Submit(Prompt prompt, GenerationOptions options)
+    private GenerationSink Submit(Prompt prompt, GenerationOptions options, bool streams)
     {
         ObjectDisposedException.ThrowIf(_stopping, this);
         int[] tokens = [.. Encode(prompt)];
@@ -173,7 +174,7 @@ public sealed partial class LanguageModel : IDisposable
         if (options.StopStrings.Count > 0 && tokenizer is null) throw new SlipstreamException($"'{_loaded.Checkpoint.Path}' has no usable tokenizer, so stop strings cannot be found; use stop tokens.");
         ulong seed = options.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8));
         GenerationRequest request = new(tokens, options, sampling, seed);
-        GenerationSink sink = new(request, tokenizer, _loop, _options.Clock);
+        GenerationSink sink = new(request, tokenizer, _loop, _options.Clock, streams);
         sink.Sequence = new Sequence(tokens, new SequenceSettings
         {
             Pipeline = new LogitsPipeline(sampling, Config.VocabularySize, ends, limit),

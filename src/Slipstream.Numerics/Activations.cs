@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Numerics;
@@ -17,6 +19,7 @@ public sealed unsafe class Activations : IDisposable
     private long _set;
     private RoundedRows? _rounded, _roundedFloats;
     private int _count, _width;
+    private float* _current;
 
     /// <summary>
     /// Rows up to which each thread of a product makes their 8-bit form for itself: what one thread writes and another reads takes longer to come over, and to be written again, than it takes to make.
@@ -69,10 +72,7 @@ public sealed unsafe class Activations : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rows, _maxRows);
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(width, _maxWidth);
-        _count = rows;
-        _width = width;
-        _set++;
-        _isRounded = _isRoundedFloats = false;
+        Set(_rows.Pointer, rows, width);
         int stride = PadFloats(width);
         if (stride != width)
             for (int row = 0; row < rows; row++)
@@ -80,12 +80,33 @@ public sealed unsafe class Activations : IDisposable
         return Values;
     }
 
+    /// <summary>Makes a new set of rows that lie elsewhere, so that what becomes them can be written while the old set is still read; quantised forms of the old set are forgotten.</summary>
+    /// <param name="rows">Native memory that stays until the next set, in rows without gaps, a multiple of 16 wide.</param>
+    /// <exception cref="ArgumentException">There are gaps, or vectors would reach over the end of rows.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">More than the room reserved, which forms of the rows need too.</exception>
+    internal void Use(Matrix rows)
+    {
+        if (rows.Stride != rows.Columns || rows.Columns != PadFloats(rows.Columns)) throw new ArgumentException($"Rows of {rows.Columns} floats that begin {rows.Stride} apart cannot be used where they lie.", nameof(rows));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rows.Rows, _maxRows, nameof(rows));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rows.Columns, _maxWidth, nameof(rows));
+        // SAFETY: the caller's memory is native and does not move.
+        Set((float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(rows.Data)), rows.Rows, rows.Columns);
+    }
+
+    private void Set(float* rows, int count, int width)
+    {
+        _current = rows;
+        (_count, _width) = (count, width);
+        _set++;
+        _isRounded = _isRoundedFloats = false;
+    }
+
     /// <summary>The rows of the current set; they begin a multiple of 16 floats apart.</summary>
-    public Matrix Values => new(_rows.Span(0, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
+    public Matrix Values => new(new Span<float>(_current, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
 
     /// <summary>The first row; rows begin <see cref="PadFloats"/> of the width apart, with zeros between.</summary>
     // SAFETY: valid until this is disposed; kernels read within Rows rows of the padded width.
-    internal float* FloatPointer => _rows.Pointer;
+    internal float* FloatPointer => _current;
 
     /// <summary>The least multiple of 16 that is not under <paramref name="width"/>.</summary>
     internal static int PadFloats(int width) => (width + 15) & ~15;

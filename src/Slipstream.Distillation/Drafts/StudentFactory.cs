@@ -18,12 +18,6 @@ internal static class StudentFactory
 {
     private const string HeadName = "lm_head.weight", EmbeddingName = "model.embed_tokens.weight";
 
-    private static readonly (string HuggingFace, string Gguf)[] Names =
-    [
-        .. new Func<TensorNames, string>[] { n => n.Embedding, n => n.Norm, n => n.Head, n => n.AttentionNorm, n => n.Query, n => n.Key, n => n.Value, n => n.Output, n => n.FeedForwardNorm, n => n.Gate, n => n.Up, n => n.Down }
-            .Select(name => (name(TensorNames.HuggingFace), name(TensorNames.Gguf))),
-    ];
-
     /// <summary>Makes the student of a target.</summary>
     /// <param name="target">A Llama checkpoint, in any format that the engine reads.</param>
     /// <param name="options">The sizes, and whether the weights are random.</param>
@@ -47,9 +41,9 @@ internal static class StudentFactory
             foreach ((string name, Tensor value) in model.NamedWeights())
             {
                 using DisposeScope scope = NewDisposeScope();
-                int layer = Layer(name);
+                int layer = LlamaTensors.Layer(name);
                 if (name == HeadName && sameWidth && !shape.OutputTokens.IsEmpty) value.copy_(tensor(HeadRows(weights, target, from, shape.OutputTokens)).view(value.shape));
-                else if (layer >= 0 ? sameLayers : sameWidth) value.copy_(tensor(Read(weights, target, name, layer >= 0 ? layers[layer] : 0, value.shape, shape)).view(value.shape));
+                else if (layer >= 0 ? sameLayers : sameWidth) value.copy_(tensor(LlamaTensors.Read(weights, target, name, layer >= 0 ? layers[layer] : 0, value.shape, shape)).view(value.shape));
             }
         }
         catch
@@ -66,39 +60,8 @@ internal static class StudentFactory
     /// <summary>The target's head at some tokens, <c>[tokens, hidden]</c>.</summary>
     private static float[] HeadRows(WeightScope weights, Checkpoint target, LlamaShape from, ImmutableArray<int> tokens)
     {
-        float[] all = Read(weights, target, from.TiedHead ? EmbeddingName : HeadName, 0, [from.Vocabulary, from.Hidden], from), rows = new float[tokens.Length * from.Hidden];
+        float[] all = LlamaTensors.Read(weights, target, from.TiedHead ? EmbeddingName : HeadName, 0, [from.Vocabulary, from.Hidden], from), rows = new float[tokens.Length * from.Hidden];
         for (int row = 0; row < tokens.Length; row++) all.AsSpan(tokens[row] * from.Hidden, from.Hidden).CopyTo(rows.AsSpan(row * from.Hidden));
         return rows;
-    }
-
-    private static float[] Read(WeightScope weights, Checkpoint target, string name, int layer, long[] dimensions, LlamaShape shape)
-    {
-        string pattern = name[..^".weight".Length];
-        if (Layer(name) >= 0) pattern = "model.layers.{0}." + pattern[(pattern.IndexOf('.', "model.layers.".Length) + 1)..];
-        (string huggingFace, string gguf) = Names.First(entry => entry.HuggingFace == pattern);
-        bool isGguf = target.Kind == CheckpointKind.Gguf;
-        string there = TensorNames.Weight(isGguf ? gguf : huggingFace, layer);
-        if (dimensions.Length == 1) return weights.Vector(there, (int)dimensions[0]);
-        float[] values = weights.Table(there, (int)dimensions[0], (int)dimensions[1]);
-        return isGguf && pattern.EndsWith("q_proj", StringComparison.Ordinal) || isGguf && pattern.EndsWith("k_proj", StringComparison.Ordinal) ? Unpair(values, shape.HeadSize, (int)dimensions[1]) : values;
-    }
-
-    /// <summary>Query and key rows of GGUF, where neighbours turn together, in the order where halves do.</summary>
-    private static float[] Unpair(float[] rows, int headSize, int columns)
-    {
-        float[] result = new float[rows.Length];
-        int half = headSize / 2;
-        for (int row = 0; row < rows.Length / columns; row++)
-        {
-            int head = row / headSize * headSize, within = row % headSize;
-            rows.AsSpan((head + 2 * (within % half) + within / half) * columns, columns).CopyTo(result.AsSpan(row * columns));
-        }
-        return result;
-    }
-
-    private static int Layer(string name)
-    {
-        const string start = "model.layers.";
-        return name.StartsWith(start, StringComparison.Ordinal) ? int.Parse(name.AsSpan(start.Length, name.IndexOf('.', start.Length) - start.Length), System.Globalization.CultureInfo.InvariantCulture) : -1;
     }
 }

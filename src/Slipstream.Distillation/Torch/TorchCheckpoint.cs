@@ -4,7 +4,6 @@ using System.Text;
 using System.Text.Json;
 using Slipstream.Distillation.Training;
 using Slipstream.Models;
-using Slipstream.Numerics;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -15,24 +14,22 @@ internal static class TorchCheckpoint
 {
     private static readonly JsonWriterOptions Indented = new() { Indented = true };
 
-    /// <summary>Loads a Llama checkpoint of plain float weights: a folder, or anything else that the engine opens and that is not quantised.</summary>
-    /// <exception cref="SlipstreamException">It is no Llama model, or has a part that the trainer does not know.</exception>
+    /// <summary>Loads a Llama checkpoint in any format that the engine reads, GGUF too; what is quantised is decoded.</summary>
+    /// <exception cref="SlipstreamException">It is no Llama model, is incomplete, or has a part that the trainer does not know.</exception>
     public static TorchLlama Load(string path)
     {
         using Checkpoint checkpoint = Checkpoint.Open(path);
-        if (checkpoint.Kind == CheckpointKind.Gguf || checkpoint.Architecture != "llama")
-            throw new SlipstreamException($"'{path}' is {(checkpoint.Kind == CheckpointKind.Gguf ? "a GGUF file" : $"a model of the family '{checkpoint.Architecture}'")}; the trainer takes Hugging Face folders of the family 'llama'.");
-        ModelConfig config = new LlamaFamily().ReadConfig(checkpoint);
-        TorchLlama model = new(Shape(path, config));
+        if (checkpoint.Architecture != "llama") throw new SlipstreamException($"'{path}' is a model of the family '{checkpoint.Architecture}'; the trainer takes models of the family 'llama'.");
+        LlamaShape shape = Shape(path, new LlamaFamily().ReadConfig(checkpoint));
+        TorchLlama model = new(shape);
         try
         {
             using IDisposable none = no_grad();
-            using DisposeScope scope = NewDisposeScope();
+            using WeightScope weights = new(checkpoint.Weights);
             foreach ((string name, Tensor value) in model.NamedWeights())
             {
-                if (!checkpoint.Weights.Tensors.TryGetValue(name, out TensorInfo? info) || !info.Shape.SequenceEqual(value.shape))
-                    throw new SlipstreamException($"'{path}': the tensor '{name}' is missing or not of the shape [{string.Join(", ", value.shape)}]; the checkpoint is incomplete.");
-                value.copy_(Values(checkpoint.Weights.Data(name), info).view(value.shape));
+                using DisposeScope scope = NewDisposeScope();
+                value.copy_(tensor(LlamaTensors.Read(weights, checkpoint, name, Math.Max(0, LlamaTensors.Layer(name)), value.shape, shape)).view(value.shape));
             }
             return model;
         }
@@ -142,25 +139,5 @@ internal static class TorchCheckpoint
             // Empty arrays are equal only where they are the same one.
             OutputTokens = config.OutputTokens.IsEmpty ? [] : config.OutputTokens,
         };
-    }
-
-    private static Tensor Values(ByteRegion region, TensorInfo info)
-    {
-        ReadOnlySpan<byte> bytes = region.Span(0, checked((int)info.Bytes));
-        switch (info.Format)
-        {
-            case "F32":
-                return tensor(MemoryMarshal.Cast<byte, float>(bytes).ToArray());
-            case "BF16":
-                float[] values = new float[bytes.Length / 2];
-                ReadOnlySpan<ushort> halves = MemoryMarshal.Cast<byte, ushort>(bytes);
-                for (int i = 0; i < values.Length; i++) values[i] = BitConverter.UInt32BitsToSingle((uint)halves[i] << 16);
-                return tensor(values);
-            default:
-                ReadOnlySpan<Half> small = MemoryMarshal.Cast<byte, Half>(bytes);
-                float[] widened = new float[small.Length];
-                for (int i = 0; i < widened.Length; i++) widened[i] = (float)small[i];
-                return tensor(widened);
-        }
     }
 }

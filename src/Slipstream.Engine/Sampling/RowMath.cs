@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Sampling;
 
@@ -67,7 +68,7 @@ internal static class RowMath
         return max;
     }
 
-    /// <summary>The sum of <c>exp(row[i] − max)</c>.</summary>
+    /// <summary>The sum of <c>exp(row[i] − max)</c>; no element is above <paramref name="max"/>.</summary>
     public static double SumExp(ReadOnlySpan<float> row, float max)
     {
         ref float r = ref MemoryMarshal.GetReference(row);
@@ -78,14 +79,14 @@ internal static class RowMath
         {
             Vector512<float> sum = Vector512<float>.Zero;
             for (int end = Math.Min(row.Length, i + Block); i + Lanes <= end; i += Lanes)
-                sum += Vector512.Exp(Vector512.LoadUnsafe(ref r, (nuint)i) - shift);
+                sum += Exponential.NonPositive(Vector512.LoadUnsafe(ref r, (nuint)i) - shift);
             total += Vector512.Sum(sum);
         }
-        if (i < row.Length) total += Vector512.Sum(Vector512.Exp(LoadTail(row[i..], float.NegativeInfinity) - shift));
+        if (i < row.Length) total += Vector512.Sum(Exponential.NonPositive(LoadTail(row[i..], float.NegativeInfinity) - shift));
         return total;
     }
 
-    /// <summary><c>row[i] = exp(row[i] − max)</c>; returns the sum.</summary>
+    /// <summary><c>row[i] = exp(row[i] − max)</c>; returns the sum. No element is above <paramref name="max"/>.</summary>
     public static double Exp(Span<float> row, float max)
     {
         ref float r = ref MemoryMarshal.GetReference(row);
@@ -97,7 +98,7 @@ internal static class RowMath
             Vector512<float> sum = Vector512<float>.Zero;
             for (int end = Math.Min(row.Length, i + Block); i + Lanes <= end; i += Lanes)
             {
-                Vector512<float> e = Vector512.Exp(Vector512.LoadUnsafe(ref r, (nuint)i) - shift);
+                Vector512<float> e = Exponential.NonPositive(Vector512.LoadUnsafe(ref r, (nuint)i) - shift);
                 e.StoreUnsafe(ref r, (nuint)i);
                 sum += e;
             }
@@ -105,7 +106,7 @@ internal static class RowMath
         }
         if (i < row.Length)
         {
-            Vector512<float> e = Vector512.Exp(LoadTail(row[i..], float.NegativeInfinity) - shift);
+            Vector512<float> e = Exponential.NonPositive(LoadTail(row[i..], float.NegativeInfinity) - shift);
             StoreTail(e, row[i..]);
             total += Vector512.Sum(e);
         }

@@ -11,6 +11,9 @@ internal sealed class Dense(Linear weight, float[]? bias)
     /// <summary>The matrix.</summary>
     public Linear Weight => weight;
 
+    /// <summary>Whether there is a bias.</summary>
+    public bool HasBias => bias is not null;
+
     /// <summary>Multiplies the rows of <paramref name="x"/>.</summary>
     /// <param name="x"><c>[rows, in]</c>.</param>
     /// <param name="y"><c>[rows, out]</c>, overwritten.</param>

@@ -16,36 +16,43 @@ internal abstract class FeedForward
 internal sealed class GatedFeedForward(Dense gate, Dense up, Dense down, ActivationKind activation) : FeedForward
 {
     private readonly LinearGroup _gateAndUp = new(gate.Weight, up.Weight);
+    private readonly Combination _combine = activation == ActivationKind.Silu ? SwiGlu.Apply : (gates, ups, y) =>
+    {
+        ElementwiseActivation.Apply(activation, gates, y);
+        MultiplyInPlace.Apply(y, ups);
+    };
 
     public override void Run(Workspace workspace, Matrix output)
     {
         Activations x = workspace.Activations;
         int rows = x.Rows;
         Matrix gates = workspace.Gate(rows), ups = workspace.Up(rows);
-        _gateAndUp.Multiply(x, gates, ups, default, workspace.Pool);
-        gate.AddBiasTo(gates);
-        up.AddBiasTo(ups);
-        workspace.Pool.Clock?.Enter(Stage.Gate);
-        Job job = new() { Gate = gates, Up = ups, Y = x.Begin(rows, gate.OutFeatures), Activation = activation };
-        workspace.Pool.For(ref job, rows, ShortJob.Rows(ShortJob.Nonlinear * job.Y.Columns));
-        workspace.Pool.Clock?.Enter(Stage.Products);
+        if (gate.HasBias || up.HasBias || gates.Columns != Activations.PadFloats(gates.Columns))
+        {
+            _gateAndUp.Multiply(x, gates, ups, default, workspace.Pool);
+            gate.AddBiasTo(gates);
+            up.AddBiasTo(ups);
+            workspace.Pool.Clock?.Enter(Stage.Gate);
+            Job job = new() { Gate = gates, Up = ups, Y = x.Begin(rows, gate.OutFeatures), Combine = _combine };
+            workspace.Pool.For(ref job, rows, ShortJob.Rows(ShortJob.Nonlinear * job.Y.Columns));
+            workspace.Pool.Clock?.Enter(Stage.Products);
+        }
+        else
+        {
+            _gateAndUp.MultiplyAndCombine(x, gates, ups, _combine, workspace.Pool);
+            x.Use(gates);
+        }
         down.Multiply(x, output, workspace.Pool);
     }
 
     private ref struct Job : IRangeJob
     {
         public Matrix Gate, Up, Y;
-        public ActivationKind Activation;
+        public Combination Combine;
 
         public readonly void Execute(int from, int to, int worker)
         {
-            for (int row = from; row < to; row++)
-                if (Activation == ActivationKind.Silu) SwiGlu.Apply(Gate[row], Up[row], Y[row]);
-                else
-                {
-                    ElementwiseActivation.Apply(Activation, Gate[row], Y[row]);
-                    MultiplyInPlace.Apply(Y[row], Up[row]);
-                }
+            for (int row = from; row < to; row++) Combine(Gate[row], Up[row], Y[row]);
         }
     }
 }

@@ -4,6 +4,12 @@ using Slipstream.Numerics.Kernels.Emitted;
 
 namespace Slipstream.Numerics.Kernels;
 
+/// <summary>Makes one row, or any piece of it, of two.</summary>
+/// <param name="a"><c>[n]</c>.</param>
+/// <param name="b"><c>[n]</c>.</param>
+/// <param name="y"><c>[n]</c>; may be exactly <paramref name="a"/>.</param>
+internal delegate void Combination(ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> y);
+
 /// <summary>Up to three packed layers that multiply the same activations in one job: a fork and a join cost as much as a small product.</summary>
 internal readonly record struct PackedLayers(PackedLinear First, PackedLinear? Second = null, PackedLinear? Third = null)
 {
@@ -45,7 +51,11 @@ internal static unsafe class PackedProduct
     /// <param name="third">The third's.</param>
     /// <param name="pool">The threads to use.</param>
     /// <param name="exactFrom">The first of the layers that use activations in the exact form.</param>
-    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom)
+    /// <param name="combine">
+    /// Where not null, what makes of the results of two layers of as many outputs those that take the first's place, in any pieces of rows: each thread combines what it has made, while that is near.
+    /// </param>
+    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom,
+        Combination? combine = null)
     {
         if (x.Rows == 0) return;
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
@@ -57,17 +67,18 @@ internal static unsafe class PackedProduct
         fixed (float* y1 = second.Data)
         fixed (float* y2 = third.Data)
         {
-            Job job = new() { Shares = shares, Counters = pool.Counters };
+            Job job = new() { Shares = shares, Counters = pool.Counters, Clock = pool.Clock, Combine = combine };
             if (own)
             {
                 x.ReserveOwn(pool.Threads);
-                (job.Own, job.Zero, job.Clock) = (x, layers.Zero, pool.Clock);
+                (job.Own, job.Zero) = (x, layers.Zero);
             }
             Add(ref job.Parts[0], 0, layers.First, y0, first.Stride);
             Add(ref job.Parts[1], 1, layers.Second, y1, second.Stride);
             Add(ref job.Parts[2], 2, layers.Third, y2, third.Stride);
-            job.Groups = job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups;
-            long least = LeastWork / Math.Max(1, (layers.First.Bytes + (layers.Second?.Bytes ?? 0) + (layers.Third?.Bytes ?? 0)) * x.Rows / (shares * job.Groups));
+            int groups = job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups;
+            job.Groups = combine is not null ? job.Parts[0].Groups : groups;
+            long least = LeastWork / Math.Max(1, (layers.First.Bytes + (layers.Second?.Bytes ?? 0) + (layers.Third?.Bytes ?? 0)) * x.Rows / (shares * groups));
             int together = Math.Max(1, job.Parts[0].Together);
             pool.For(ref job, shares * job.Groups, Math.Max(1, (int)(least / together)) * together);
         }
@@ -159,6 +170,7 @@ internal static unsafe class PackedProduct
         public Activations? Own;
         public StageClock? Clock;
         public ComputeCounters Counters;
+        public Combination? Combine;
 
         [SkipLocalsInit]
         public readonly void Execute(int from, int to, int worker)
@@ -170,23 +182,50 @@ internal static unsafe class PackedProduct
                 Multiply(Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups), share, worker, results);
         }
 
-        // A range of the groups of all parts, by a share of the rows.
+        // A range of the groups of all parts, one part after another or, where results are combined, side by side; by a share of the rows.
         private readonly void Multiply(int from, int to, int share, int worker, float* results)
         {
+            if (Combine is not null)
+            {
+                Multiply(in Parts[0], from, to, share, worker, results);
+                Multiply(in Parts[1], from, to, share, worker, results);
+                CombineRange(from, to, share, worker);
+                return;
+            }
             for (int p = 0; p < 3 && to > 0; p++)
             {
                 ref readonly Part part = ref Parts[p];
-                int begin = Math.Max(0, from), end = Math.Min(to, part.Groups), firstTile = (int)((long)part.Tiles * share / Shares), endTile = (int)((long)part.Tiles * (share + 1) / Shares);
-                if (begin < end)
-                {
-                    byte* x = Own is null ? part.X : Own.QuantizedBy(worker, part.Exact, Zero, Clock);
-                    int each = part.Together > 1 ? (end - begin) / part.Together : 0;
-                    if (each > 0) Multiply(in part, x, begin, each, part.Together, firstTile, endTile, results);
-                    Multiply(in part, x, begin + each * part.Together, end - begin - each * part.Together, 1, firstTile, endTile, results);
-                    if (share == 0) Counters.AddWeights((end - begin) * (long)part.GroupBytes);
-                }
+                Multiply(in part, Math.Max(0, from), Math.Min(to, part.Groups), share, worker, results);
                 (from, to) = (from - part.Groups, to - part.Groups);
             }
+        }
+
+        private readonly void Multiply(ref readonly Part part, int from, int to, int share, int worker, float* results)
+        {
+            if (from >= to) return;
+            (int firstTile, int endTile) = Tiles(in part, share);
+            byte* x = Own is null ? part.X : Own.QuantizedBy(worker, part.Exact, Zero, Clock);
+            int each = part.Together > 1 ? (to - from) / part.Together : 0;
+            if (each > 0) Multiply(in part, x, from, each, part.Together, firstTile, endTile, results);
+            Multiply(in part, x, from + each * part.Together, to - from - each * part.Together, 1, firstTile, endTile, results);
+            if (share == 0) Counters.AddWeights((to - from) * (long)part.GroupBytes);
+        }
+
+        private readonly (int First, int End) Tiles(ref readonly Part part, int share) => ((int)((long)part.Tiles * share / Shares), (int)((long)part.Tiles * (share + 1) / Shares));
+
+        private readonly void CombineRange(int from, int to, int share, int worker)
+        {
+            StageClock? clock = worker == 0 ? Clock : null;
+            Stage stage = clock?.Enter(Stage.Gate) ?? default;
+            ref readonly Part first = ref Parts[0];
+            (int firstTile, int endTile) = Tiles(in first, share);
+            int each = first.Exact ? 2 : 1, start = from * GroupRows, count = Math.Min(to * GroupRows, first.OutFeatures) - start;
+            for (int row = firstTile * first.RowsTogether / each; row < Math.Min(first.Rows, endTile * first.RowsTogether) / each; row++)
+            {
+                float* a = first.Y + row * first.YStride + start, b = Parts[1].Y + row * Parts[1].YStride + start;
+                Combine!(new ReadOnlySpan<float>(a, count), new ReadOnlySpan<float>(b, count), new Span<float>(a, count));
+            }
+            clock?.Enter(stage);
         }
 
         // Weights in `streams` runs of `count` groups each, one group of every run at a time.

@@ -6,7 +6,7 @@ namespace Slipstream.Numerics.Kernels;
 /// <summary>Brings sixteen encoded rows into the <see cref="PackedLayout"/>, and reads one back.</summary>
 internal static unsafe class Packer
 {
-    private const int Rows = PackedLayout.Rows, Planes = PackedLayout.PlaneLength;
+    private const int Rows = PackedLayout.Rows, Planes = PackedLayout.PlaneLength, Step = PackedLayout.StepLength;
 
     /// <summary>Bytes of scratch that <see cref="Pack"/> needs: codes of sixteen rows and the floats that a format unpacks beside them.</summary>
     public static long ScratchBytes(int width) => Rows * (long)width + 2 * (width / 16 * (long)sizeof(float));
@@ -44,13 +44,21 @@ internal static unsafe class Packer
     /// <param name="destination">The columns.</param>
     public static void ReadRow(byte* packed, in PackedLayout layout, int row, Span<float> destination)
     {
-        // SAFETY: the caller's rows have destination.Length columns, a whole number of blocks.
+        // SAFETY: the caller's rows have destination.Length columns, a whole number of blocks, and blocks are whole groups of whole steps.
+        fixed (float* to = destination)
         for (int at = 0; at < destination.Length; at += layout.BlockLength, packed += layout.BlockBytes)
-            for (int i = 0; i < layout.BlockLength; i++)
+            for (int i = 0; i < layout.BlockLength; i += layout.GroupLength)
             {
-                float scale = Scale(packed, 0, layout.ScaleBytesAt, in layout, i / layout.GroupLength, row);
-                float value = scale * (Code(packed + layout.PlanesAt + i / Planes * layout.PlaneBytes, in layout, i % Planes, row) - layout.Zero);
-                destination[at + i] = layout.HasOffsets ? value + Scale(packed, PackedLayout.OffsetsAt, layout.MinimaAt, in layout, i / layout.GroupLength, row) : value;
+                int group = i / layout.GroupLength;
+                float scale = Scale(packed, 0, layout.ScaleBytesAt, in layout, group, row), offset = layout.HasOffsets ? Scale(packed, PackedLayout.OffsetsAt, layout.MinimaAt, in layout, group, row) : 0;
+                for (int column = i; column < i + layout.GroupLength; column += Step)
+                {
+                    uint codes = Codes(packed + layout.PlanesAt + column / Planes * layout.PlaneBytes, in layout, column % Planes / Step, row);
+                    Vector128<int> wide = Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalarUnsafe(codes).AsByte())).AsInt32();
+                    Vector128<float> values = Vector128.Create(scale) * Vector128.ConvertToSingle(wide - Vector128.Create(layout.Zero));
+                    if (layout.HasOffsets) values += Vector128.Create(offset);
+                    values.Store(to + at + column);
+                }
             }
     }
 
@@ -60,20 +68,21 @@ internal static unsafe class Packer
         return layout.Groups == 1 ? half : half * (sbyte)block[bytesAt + group * Rows + row];
     }
 
-    private static int Code(byte* planes, in PackedLayout layout, int column, int row)
+    /// <summary>The codes of a step of a row, a byte each.</summary>
+    private static uint Codes(byte* planes, in PackedLayout layout, int step, int row)
     {
-        int step = column / PackedLayout.StepLength, at = row * PackedLayout.StepLength + column % PackedLayout.StepLength;
-        int low = layout.LowBits switch
+        planes += row * Step;
+        uint low = layout.LowBits switch
         {
-            8 => planes[64 * step + at],
-            4 => planes[64 * (step % 4) + at] >> (4 * (step / 4)) & 15,
-            _ => planes[64 * (step / 4) + at] >> (2 * (step % 4)) & 3,
+            8 => *(uint*)(planes + 64 * step),
+            4 => *(uint*)(planes + 64 * (step % 4)) >> (4 * (step / 4)) & 0x0F0F0F0F,
+            _ => *(uint*)(planes + 64 * (step / 4)) >> (2 * (step % 4)) & 0x03030303,
         };
         planes += layout.LowPlaneBytes;
-        int high = layout.HighBits switch
+        uint high = layout.HighBits switch
         {
-            2 => planes[64 * (step / 4) + at] >> (2 * (step % 4)) & 3,
-            1 => planes[at] >> step & 1,
+            2 => *(uint*)(planes + 64 * (step / 4)) >> (2 * (step % 4)) & 0x03030303,
+            1 => *(uint*)planes >> step & 0x01010101,
             _ => 0,
         };
         return low | high << layout.LowBits;

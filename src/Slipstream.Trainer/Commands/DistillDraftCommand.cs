@@ -52,7 +52,7 @@ internal sealed class DistillDraftCommand
     {
         // What is wrong with the options is said before anything is read or written.
         _ = (_run.Steps(1), _run.Time, _run.Options(1, false), _run.Bfloat16, _run.Threads, _run.HeldOut, _settings.TopK, _settings.Loss, _settings.Limit, _settings.Generate(_run.Seed));
-        if (_settings.StudentFolder is null) _ = _settings.Student;
+        if (_settings.StudentModel is null) _ = _settings.Student;
         List<Prompt>? prompts = _settings is { Measures: true, Prompts: { } file } ? MeasurePrompts.Read(file) : null;
         NativeLibraries.Load();
         if (_run.Threads > 0) torch.set_num_threads(_run.Threads);
@@ -104,7 +104,7 @@ internal sealed class DistillDraftCommand
         return 0;
     }
 
-    private string StudentName => _settings.StudentFolder ?? _settings.Student.ToString();
+    private string StudentName => _settings.StudentModel ?? _settings.Student.ToString();
 
     /// <summary>The text's tokens, and those of the texts that the target writes where they are asked for.</summary>
     private async Task<TokenDataset> ReadTextAsync(TargetFacts target, CancellationToken cancellationToken)
@@ -140,7 +140,7 @@ internal sealed class DistillDraftCommand
 
     private TorchLlama MakeStudent(TargetFacts target, TokenDataset data)
     {
-        if (_settings.StudentFolder is { } folder)
+        if (_settings.StudentModel is { } folder)
         {
             TorchLlama given = TorchCheckpoint.Load(folder);
             if (given.Shape.Vocabulary == target.Config.VocabularySize) return given;

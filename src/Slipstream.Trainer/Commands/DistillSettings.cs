@@ -8,7 +8,7 @@ namespace Slipstream.Trainer.Commands;
 internal sealed class DistillSettings
 {
     private readonly Option<string> _target = new("--target") { Description = "The model whose draft is made: a folder or a file of any format the engine runs.", Required = true, HelpName = "PATH" };
-    private readonly Option<string> _student = new("--student") { Description = "The folder of a model to start from, or sizes: layers=2,hidden=128,heads=4,kv-heads=2,intermediate=352,vocabulary=8192,init=target|random (vocabulary: a head for only so many tokens, the most frequent of the text). Sizes left out are the target's (a quarter of its layers); layers, embedding and norm are copied where shapes allow.", DefaultValueFactory = _ => "", HelpName = "FOLDER|SIZES" };
+    private readonly Option<string> _student = new("--student") { Description = "A model to start from (a folder or a GGUF file), or sizes: layers=2,hidden=128,heads=4,kv-heads=2,intermediate=352,vocabulary=8192,init=target|random (vocabulary: a head for only so many tokens, the most frequent of the text). Sizes left out are the target's (a quarter of its layers); layers, embedding and norm are copied where shapes allow.", DefaultValueFactory = _ => "", HelpName = "MODEL|SIZES" };
     private readonly Option<string> _loss = new("--loss") { Description = "forward-kl, reverse-kl, tv (one minus the acceptance rate), jsd, next-token, or a mix such as tv=0.9,next-token=0.1.", DefaultValueFactory = _ => "tv=0.9,forward-kl=0.1", HelpName = "NAME" };
     private readonly Option<double> _temperature = new("--temperature") { Description = "Divides the logits of target and student.", DefaultValueFactory = _ => 1, HelpName = "X" };
     private readonly Option<int> _topK = new("--top-k") { Description = "Tokens of the target's distribution that are kept at a position; the others are one bucket.", DefaultValueFactory = _ => 64, HelpName = "K" };
@@ -36,8 +36,8 @@ internal sealed class DistillSettings
 
     public string Target => Get(_target)!;
 
-    /// <summary>The folder to start from, or null where sizes are given.</summary>
-    public string? StudentFolder => Get(_student) is { Length: > 0 } text && Path.Exists(text) ? text : null;
+    /// <summary>The model to start from, or null where sizes are given.</summary>
+    public string? StudentModel => Get(_student) is { Length: > 0 } text && Path.Exists(text) ? text : null;
 
     public StudentOptions Student => StudentOptions.Parse(Get(_student)!);
 

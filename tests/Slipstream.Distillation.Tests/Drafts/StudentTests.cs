@@ -27,6 +27,8 @@ public sealed class StudentTests : IDisposable
             using TorchLlama model = student.Model;
             Assert.Equal([0, 1, 2], student.Layers);
             Assert.True(target.Weights.SequenceEqual(model.Weights), $"The weights from '{path}' differ.");
+            using TorchLlama itself = TorchCheckpoint.Load(path);
+            Assert.True(target.Weights.SequenceEqual(itself.Weights), $"The model loaded from '{path}' differs.");
         }
     }
 

@@ -12,10 +12,6 @@ public sealed class ElementwiseTests
     private delegate float Expected(ReadOnlySpan<float> a, ReadOnlySpan<float> b, int i);
 
     [Fact]
-    public void Dot_has_the_bits_of_the_reference() => Sweep(
-        (a, b, y) => y.Fill(Dot.Product(a, b)), (a, b, _) => Dot.Reference(a, b), 0, 0);
-
-    [Fact]
     public void RmsNorm_has_the_bits_of_the_reference()
     {
         Sweep((a, b, y) => RmsNorm.Apply(a, b, 1e-5f, y), (a, b, i) => { float[] w = b.ToArray(); return Row(a, i, (x, r) => RmsNorm.Reference(x, w, 1e-5f, r)); }, 0, 0);
@@ -118,7 +114,6 @@ public sealed class ElementwiseTests
     public void Lengths_that_differ_are_refused()
     {
         float[] two = new float[2], three = new float[3];
-        Assert.Throws<ArgumentException>(() => Dot.Product(two, three));
         Assert.Throws<ArgumentException>(() => Softmax.Apply(two, three));
         Assert.Throws<ArgumentException>(() => RmsNorm.Apply(two, three, 0, two));
         Assert.Throws<ArgumentException>(() => RmsNorm.Apply(two, two, 0, three));

@@ -1,4 +1,5 @@
 using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Tests.Kernels;
 
@@ -41,6 +42,64 @@ public sealed class LinearGroupTests
                     Assert.Equal(alone[1], pair);
                 }
         }
+    }
+
+    /// <summary>Two layers whose results become one by the thread that made them, in every division of the work: rows for each thread, rows for all, one row, a last group that is not full.</summary>
+    [Theory]
+    [InlineData("Q8_0", "Q8_0")]
+    [InlineData("Q4_K", "Q6_K")]
+    [InlineData("Q4_1", "F32")]
+    public void Combined_results_are_those_of_the_two_layers_combined_afterwards(string first, string second)
+    {
+        const int Outputs = 73;
+        using NativeBuffer<byte> weights = new(Outputs * Width * sizeof(float));
+        Random random = new(2);
+        foreach (ref byte value in weights.Span(0, (int)weights.Length)) value = (byte)(random.Next(256) & 0xBF);
+        using NativeBuffer<float> source = Products.RandomFloats(131 * Width, 4);
+        foreach (int threads in (ReadOnlySpan<int>)[1, 2, 3])
+        {
+            using ComputePool pool = new(threads);
+            using Linear a = Make(first, weights, Outputs, pool), b = Make(second, weights, Outputs, pool);
+            foreach (KernelTier tier in PackedProductTests.Tiers)
+                foreach (ActivationPrecision precision in (ReadOnlySpan<ActivationPrecision>)[ActivationPrecision.Int8, ActivationPrecision.Int16])
+                {
+                    using Activations x = new(131, Width, precision, tier);
+                    foreach (int rows in (ReadOnlySpan<int>)[1, 2, 3, 5, 9, 33, 131])
+                    {
+                        float[] left = new float[rows * Outputs], right = new float[rows * Outputs], expected = new float[rows * Outputs];
+                        Set(x, source, rows);
+                        a.Multiply(x, new Matrix(left, rows, Outputs), pool);
+                        b.Multiply(x, new Matrix(right, rows, Outputs), pool);
+                        SwiGlu.Apply(left, right, expected);
+                        Array.Fill(left, float.NaN);
+                        Array.Fill(right, float.NaN);
+                        Set(x, source, rows);
+                        new LinearGroup(a, b).MultiplyAndCombine(x, new Matrix(left, rows, Outputs), new Matrix(right, rows, Outputs), SwiGlu.Apply, pool);
+                        Assert.Equal(expected, left);
+                    }
+                }
+        }
+    }
+
+    [Fact]
+    public void Rows_are_used_where_they_lie_as_if_they_had_been_copied()
+    {
+        using ComputePool pool = new(2);
+        using NativeBuffer<byte> weights = new(48 * Width / 32 * 34);
+        weights.Span(0, (int)weights.Length).Fill(0x35);
+        using Linear layer = Make("Q8_0", weights, 48, pool);
+        using NativeBuffer<float> source = Products.RandomFloats(7 * Width, 4);
+        using Activations x = new(7, Width, ActivationPrecision.Int8);
+        float[] copied = new float[7 * 48], inPlace = new float[7 * 48];
+        Set(x, source, 7);
+        layer.Multiply(x, new Matrix(copied, 7, 48), pool);
+        x.Begin(3, 32).Data.Fill(1);
+        x.Use(new Matrix(source.Span(0, 7 * Width), 7, Width));
+        layer.Multiply(x, new Matrix(inPlace, 7, 48), pool);
+        Assert.Equal(copied, inPlace);
+        Assert.Throws<ArgumentException>(() => x.Use(new Matrix(source.Span(0, 7 * Width), 3, 40)));
+        Assert.Throws<ArgumentException>(() => x.Use(new Matrix(source.Span(0, 7 * Width), 2, 32, 64)));
+        Assert.Throws<ArgumentOutOfRangeException>(() => x.Use(new Matrix(source.Span(0, 8 * 32), 8, 32)));
     }
 
     private static Linear Make(string format, NativeBuffer<byte> weights, int outFeatures, ComputePool pool)
