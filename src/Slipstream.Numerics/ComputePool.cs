@@ -27,7 +27,7 @@ public sealed unsafe class ComputePool : IDisposable
     private readonly Lock _callers = new();
     private delegate*<void*, int, int, int, void> _body;
     private void* _job;
-    private int _count, _grain;
+    private int _count, _grain, _slices, _active;
     private long _state;
     private readonly long[] _next;
     private volatile bool _stopping;
@@ -41,7 +41,7 @@ public sealed unsafe class ComputePool : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(threads, 1024);
-        Threads = threads;
+        Threads = _active = threads;
         _next = new long[(threads + 1) * Apart];
         _workers = new Worker[threads - 1];
         for (int i = 0; i < _workers.Length; i++)
@@ -62,6 +62,21 @@ public sealed unsafe class ComputePool : IDisposable
 
     /// <summary>Workers, the caller among them.</summary>
     public int Threads { get; }
+
+    /// <summary>
+    /// Workers that take part in jobs from the next one on, 1 to <see cref="Threads"/>, the caller among them; the others park. Results do not depend on it, only how long they take:
+    /// a caller that changes it while another uses the pool disturbs nothing else.
+    /// </summary>
+    internal int Active
+    {
+        get => Volatile.Read(ref _active);
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, 1);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(value, Threads);
+            Volatile.Write(ref _active, value);
+        }
+    }
 
     /// <summary>What the kernels run on this pool have read.</summary>
     public ComputeCounters Counters { get; } = new();
@@ -88,8 +103,9 @@ public sealed unsafe class ComputePool : IDisposable
             t_inside = this;
             try
             {
-                if (_workers.Length == 0 || count <= grain) job.Execute(0, count, 0);
-                else ForkJoin(ref job, count, grain);
+                int slices = Active;
+                if (slices == 1 || count <= grain) job.Execute(0, count, 0);
+                else ForkJoin(ref job, count, grain, slices);
             }
             finally
             {
@@ -121,18 +137,19 @@ public sealed unsafe class ComputePool : IDisposable
         if (t_inside == this) throw new InvalidOperationException("A job cannot use the pool it runs on.");
     }
 
-    private void ForkJoin<TJob>(scoped ref TJob job, int count, int grain) where TJob : struct, IRangeJob, allows ref struct
+    private void ForkJoin<TJob>(scoped ref TJob job, int count, int grain, int slices) where TJob : struct, IRangeJob, allows ref struct
     {
         // SAFETY: the job lives in a frame of the caller, which outlasts the join below; by-refs in it are updated by the collector where they lie.
         _job = Unsafe.AsPointer(ref job);
         _body = &Run<TJob>;
         _count = count;
         _grain = grain;
+        _slices = slices;
         _failure = null;
-        for (int slice = 0; slice < Threads; slice++) _next[Apart * (slice + 1)] = Start(slice);
+        for (int slice = 0; slice < slices; slice++) _next[Apart * (slice + 1)] = Start(slice);
         long opened = ((_state & Generation) + NextJob) | Open;
         Interlocked.Exchange(ref _state, opened);
-        foreach (Worker worker in _workers) worker.WakeIfParked();
+        for (int i = 0; i < slices - 1; i++) _workers[i].WakeIfParked();
         Drain(0);
         Interlocked.And(ref _state, ~Open);
         Stage stage = Clock?.Enter(Stage.Wait) ?? default;
@@ -151,12 +168,12 @@ public sealed unsafe class ComputePool : IDisposable
     {
         try
         {
-            for (int i = 0; i < Threads; i++) DrainSlice((worker + i) % Threads, worker);
+            for (int i = 0; i < _slices; i++) DrainSlice((worker + i) % _slices, worker);
         }
         catch (Exception e)
         {
             Interlocked.CompareExchange(ref _failure, e, null);
-            for (int slice = 0; slice < Threads; slice++) Volatile.Write(ref _next[Apart * (slice + 1)], _count);
+            for (int slice = 0; slice < _slices; slice++) Volatile.Write(ref _next[Apart * (slice + 1)], _count);
         }
     }
 
@@ -180,7 +197,7 @@ public sealed unsafe class ComputePool : IDisposable
     }
 
     /// <summary>Where a thread's slice of the current job begins; that of the thread after the last is the end.</summary>
-    private long Start(int slice) => slice == Threads ? _count : Math.Min(_count, (_count + _grain - 1L) / _grain * slice / Threads * _grain);
+    private long Start(int slice) => slice == _slices ? _count : Math.Min(_count, (_count + _grain - 1L) / _grain * slice / _slices * _grain);
 
     private void Work(Worker me, int number)
     {
@@ -190,7 +207,7 @@ public sealed unsafe class ComputePool : IDisposable
         while (!_stopping)
         {
             long state = Volatile.Read(ref _state);
-            if ((state & Generation) == seen || (state & Open) == 0)
+            if (!IsWanted(state))
             {
                 if (++spins < SpinsBeforePark)
                 {
@@ -199,7 +216,7 @@ public sealed unsafe class ComputePool : IDisposable
                 }
                 me.Park();
                 state = Volatile.Read(ref _state);
-                if (!_stopping && ((state & Generation) == seen || (state & Open) == 0)) me.Sleep();
+                if (!_stopping && !IsWanted(state)) me.Sleep();
                 else me.Unpark();
                 spins = 0;
             }
@@ -211,6 +228,9 @@ public sealed unsafe class ComputePool : IDisposable
                 spins = 0;
             }
         }
+
+        // One that is not active and sees so too late takes part all the same, which does no harm.
+        bool IsWanted(long state) => (state & Generation) != seen && (state & Open) != 0 && number < Active;
     }
 
     /// <summary>One thread and its bed. Every claim of a parked thread releases exactly one permit, which only that thread takes.</summary>

@@ -64,6 +64,30 @@ public sealed class ComputePoolTests
             }
     }
 
+    // A lost wake-up hangs here: threads park while they are not wanted.
+    [Fact]
+    public void Jobs_take_no_more_workers_than_are_active_and_every_index_is_done_once()
+    {
+        using ComputePool pool = new(4);
+        Random random = new(3);
+        for (int round = 0; round < 3000; round++)
+        {
+            pool.Active = 1 + random.Next(4);
+            int[] hits = new int[37];
+            Count job = new(hits, 1);
+            pool.For(ref job, hits.Length);
+            Assert.All(hits, h => Assert.Equal(1, h));
+            if (round % 500 == 0) Thread.Sleep(3);
+        }
+        pool.Active = 1;
+        int[] workers = new int[4];
+        Processors alone = new(workers);
+        pool.For(ref alone, 8);
+        Assert.Equal([0, 0, 0], workers[1..]);
+        Assert.Throws<ArgumentOutOfRangeException>(() => pool.Active = 0);
+        Assert.Throws<ArgumentOutOfRangeException>(() => pool.Active = 5);
+    }
+
     private struct Mark(int[] log, int expected) : IRangeJob
     {
         public readonly void Execute(int from, int to, int worker)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Slipstream.Numerics;
 using Slipstream.Numerics.Kernels;
 
@@ -14,6 +15,7 @@ internal sealed class DecoderModel : ILanguageModel
     private readonly Workspace _workspace;
     private readonly WeightScope _weights;
     private readonly OutputVocabulary? _outputTokens;
+    private readonly ThreadChoice _threads;
 
     public DecoderModel(ModelConfig config, ModelRuntime runtime, WeightScope weights, Linear embedding, float[]? positions, DecoderLayer[] layers, Norm norm, Linear head, Rotary? rotary)
     {
@@ -21,6 +23,7 @@ internal sealed class DecoderModel : ILanguageModel
         _weights = weights;
         (_embedding, _positions, _layers, _norm, _head, _rotary) = (embedding, positions, layers, norm, head, rotary);
         _outputTokens = config.OutputTokens.IsDefaultOrEmpty ? null : new OutputVocabulary(config.OutputTokens);
+        _threads = new ThreadChoice(runtime.Pool.Threads);
         _workspace = new Workspace(config, runtime.Pool, runtime.MaxRows, rotary?.AngleWidth ?? 0, runtime.Precision, runtime.Kernels);
     }
 
@@ -40,6 +43,22 @@ internal sealed class DecoderModel : ILanguageModel
     {
         int rows = batch.Tokens.Length;
         Check(in batch, in outputs);
+        long start = Stopwatch.GetTimestamp();
+        _workspace.Pool.Active = _threads.For(rows);
+        try
+        {
+            Run(in batch, in outputs);
+        }
+        finally
+        {
+            _workspace.Pool.Active = _workspace.Pool.Threads;
+        }
+        _threads.Took(rows, Stopwatch.GetTimestamp() - start);
+    }
+
+    private void Run(in ForwardBatch batch, in ForwardOutputs outputs)
+    {
+        int rows = batch.Tokens.Length;
         StageClock? clock = _workspace.Pool.Clock;
         clock?.Enter(Stage.Prepare);
         Prepare(in batch);

@@ -78,7 +78,7 @@ internal static unsafe class PackedProduct
             Add(ref job.Parts[2], 2, layers.Third, y2, third.Stride);
             int groups = job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups;
             job.Groups = combine is not null ? job.Parts[0].Groups : groups;
-            long least = LeastWork / Math.Max(1, (layers.First.Bytes + (layers.Second?.Bytes ?? 0) + (layers.Third?.Bytes ?? 0)) * x.Rows / (shares * groups));
+            long least = LeastWork / Math.Max(1, (layers.First.Bytes + (layers.Second?.Bytes ?? 0) + (layers.Third?.Bytes ?? 0)) * x.Rows / (shares * job.Groups));
             int together = Math.Max(1, job.Parts[0].Together);
             pool.For(ref job, shares * job.Groups, Math.Max(1, (int)(least / together)) * together);
         }
