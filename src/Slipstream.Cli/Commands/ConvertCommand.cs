@@ -11,7 +11,7 @@ namespace Slipstream.Cli.Commands;
 internal sealed class ConvertCommand
 {
     private readonly CliConsole _console;
-    private readonly CommandOption<string> _model, _format, _output, _name, _license;
+    private readonly CommandOption<string> _model, _format, _output, _name, _license, _tokenizer;
     private readonly CommandOption<bool> _json;
 
     private ConvertCommand(Command command, CliConsole console)
@@ -22,6 +22,7 @@ internal sealed class ConvertCommand
         _output = new(command, "--output", new PathValue("FILE.gguf"), "The file to make or replace.");
         _name = new(command, "--name", new TextValue(), "The model's name in the file (default: the folder's, or as the GGUF file has it).");
         _license = new(command, "--license", new TextValue(), "The licence of the weights, such as apache-2.0, for the file's metadata.");
+        _tokenizer = new(command, "--tokenizer", new PathValue("FILE.gguf"), "A GGUF file whose tokenizer the file takes instead of the model's own, such as the target of a draft.");
         _json = new(command, "--json", new FlagValue(), "Print one JSON object and nothing else.");
     }
 
@@ -44,6 +45,7 @@ internal sealed class ConvertCommand
             Format = format,
             Name = _name.TryGet(result, out string name) ? name : null,
             License = _license.TryGet(result, out string license) ? license : null,
+            TokenizerFrom = _tokenizer.TryGet(result, out string tokenizer) ? tokenizer : null,
         };
         GgufConversion made = await ShowAsync(progress =>
             Task.Run(() => GgufConverter.Convert(model, output, options, progress, cancellationToken), CancellationToken.None)).ConfigureAwait(false);

@@ -14,6 +14,9 @@ public sealed record GgufConversionOptions
 
     /// <summary>The licence of the weights (<c>general.license</c>), such as <c>apache-2.0</c>; null leaves it out, or as a GGUF file has it.</summary>
     public string? License { get; init; }
+
+    /// <summary>A GGUF file whose tokenizer, chat template and end tokens the file takes, such as the target of a draft that was trained without them; null takes the model's own.</summary>
+    public string? TokenizerFrom { get; init; }
 }
 
 /// <summary>What a conversion made.</summary>
@@ -53,10 +56,13 @@ public static class GgufConverter
             ? known
             : throw new SlipstreamException($"The format '{MessageText.Clip(options.Format)}' cannot be written; choose one of {string.Join(", ", Formats)}.");
         using Checkpoint checkpoint = Checkpoint.Open(model);
+        using Checkpoint? tokenizer = options.TokenizerFrom is { } path ? Checkpoint.Open(path) : null;
+        if (tokenizer is not null) RequireTokenizer(tokenizer, checkpoint);
         GgufWriter writer = new();
         List<ConvertedTensor> tensors = checkpoint.Gguf is { } metadata
             ? FromGguf(checkpoint, metadata, writer, options)
             : FromHuggingFace(checkpoint, writer, options);
+        tokenizer?.Gguf!.CopyTo(writer, key => !IsOfTokenizer(key));
         writer.Add("general.file_type", FileTypes[format.Name]);
         if (format.BlockLength > 1) writer.Add("general.quantization_version", 2u);
         TensorEncoder encoder = new(checkpoint, format, progress, cancellationToken);
@@ -66,11 +72,22 @@ public static class GgufConverter
         return new GgufConversion(output, format.Name, tensors.Count, checkpoint.Weights.Tensors.Values.Sum(tensor => tensor.Bytes), encoder.Length);
     }
 
+    private static bool IsOfTokenizer(string key) => key.StartsWith("tokenizer.", StringComparison.Ordinal);
+
+    private static void RequireTokenizer(Checkpoint tokenizer, Checkpoint model)
+    {
+        if (tokenizer.Gguf is null) throw new SlipstreamException($"'{tokenizer.Path}' is no GGUF file, so its tokenizer cannot be taken over; put the folder's tokenizer.json beside the model instead.");
+        if (!CheckpointText.HasTokenizer(tokenizer)) throw new SlipstreamException($"'{tokenizer.Path}' has no tokenizer; name a file that has one.");
+        int own = ModelFamilies.For(model).ReadConfig(model).VocabularySize, other = ModelFamilies.For(tokenizer).ReadConfig(tokenizer).VocabularySize;
+        if (own != other) throw new SlipstreamException($"'{tokenizer.Path}' has a vocabulary of {other} tokens, '{model.Path}' one of {own}; name a file of the model's vocabulary.");
+    }
+
     private static List<ConvertedTensor> FromGguf(Checkpoint checkpoint, GgufMetadata metadata, GgufWriter writer, GgufConversionOptions options)
     {
         metadata.CopyTo(writer, key =>
             key is "general.file_type" or "general.quantization_version" or "general.alignment"
             || key.StartsWith("split.", StringComparison.Ordinal)
+            || (options.TokenizerFrom is not null && IsOfTokenizer(key))
             || (key == "general.name" && options.Name is not null) || (key == "general.license" && options.License is not null));
         if (options.Name is not null) writer.Add("general.name", options.Name);
         if (options.License is not null) writer.Add("general.license", options.License);
@@ -84,8 +101,8 @@ public static class GgufConverter
         if (config.Family is not ("llama" or "mistral" or "qwen2" or "qwen3"))
             throw new SlipstreamException($"'{checkpoint.Path}': the family '{config.Family}' cannot be written as GGUF; llama, mistral, qwen2 and qwen3 can.");
         GgufModelKeys.Add(writer, checkpoint, config, options);
-        if (TokenizerLoader.Exists(checkpoint.Folder!)) GgufTokenizerWriter.Add(writer, checkpoint, config);
-        else GgufTokenizerWriter.AddNone(writer, checkpoint, config);
+        if (options.TokenizerFrom is null && TokenizerLoader.Exists(checkpoint.Folder!)) GgufTokenizerWriter.Add(writer, checkpoint, config);
+        else if (options.TokenizerFrom is null) GgufTokenizerWriter.AddNone(writer, checkpoint, config);
         List<ConvertedTensor> tensors = GgufModelKeys.Tensors(checkpoint, config);
         if (config.Rotary is { Scaling: Llama3RotaryScaling } rotary) tensors.Add(GgufModelKeys.RotaryDivisors(rotary));
         return tensors;
