@@ -40,48 +40,27 @@ public sealed class LinearGroup
             PackedProduct.Run(packed, x, first, second, third, pool, exactFrom);
             return;
         }
-        MultiplyEach(x, first, second, third, pool, exactFrom);
+        _layers[0].Multiply(x, first, pool, exactFrom <= 0);
+        _layers[1].Multiply(x, second, pool, exactFrom <= 1);
+        if (_layers.Length == 3) _layers[2].Multiply(x, third, pool, exactFrom <= 2);
     }
 
-    /// <summary>Multiplies every row of <paramref name="x"/> by two layers of as many outputs, and makes of the results those that take the first's place: the two halves of a gated feed-forward part.</summary>
+    /// <summary>Whether <see cref="MultiplyAndCombine"/> can be asked for: two layers in one job, of as many outputs.</summary>
+    internal bool CanCombine => _packed is { Third: null } packed && packed.First.OutFeatures == packed.Second!.OutFeatures;
+
+    /// <summary>Multiplies every row of <paramref name="x"/> by two layers, and makes of the results those that take the first's place, in one job: the two halves of a gated feed-forward part.</summary>
     /// <param name="x"><c>[rows, InFeatures]</c>.</param>
     /// <param name="first">The result, <c>[rows, OutFeatures]</c>, overwritten.</param>
     /// <param name="second">Room for the second layer's result, <c>[rows, OutFeatures]</c>, overwritten.</param>
     /// <param name="combine">Makes the results of any piece of a row; the third span is the first.</param>
     /// <param name="pool">The threads to use.</param>
     /// <exception cref="ArgumentException">The shapes do not fit.</exception>
+    /// <exception cref="InvalidOperationException"><see cref="CanCombine"/> is false.</exception>
     internal void MultiplyAndCombine(Activations x, Matrix first, Matrix second, Combination combine, ComputePool pool)
     {
-        if (first.Columns != second.Columns || _layers.Length != 2) throw new ArgumentException($"Results of {first.Columns} and {second.Columns} columns, of {_layers.Length} layers, cannot be combined.", nameof(second));
-        if (_packed is { } packed)
-        {
-            packed.First.CheckShapes(x, first);
-            packed.Second!.CheckShapes(x, second);
-            PackedProduct.Run(packed, x, first, second, default, pool, exactFrom: 3, combine);
-            return;
-        }
-        MultiplyEach(x, first, second, default, pool, exactFrom: 3);
-        CombineJob job = new() { First = first, Second = second, Combine = combine };
-        Stage stage = pool.Clock?.Enter(Stage.Gate) ?? default;
-        pool.For(ref job, first.Rows);
-        pool.Clock?.Enter(stage);
-    }
-
-    private void MultiplyEach(Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom)
-    {
-        _layers[0].Multiply(x, first, pool, exactFrom <= 0);
-        _layers[1].Multiply(x, second, pool, exactFrom <= 1);
-        if (_layers.Length == 3) _layers[2].Multiply(x, third, pool, exactFrom <= 2);
-    }
-
-    private ref struct CombineJob : IRangeJob
-    {
-        public Matrix First, Second;
-        public Combination Combine;
-
-        public readonly void Execute(int from, int to, int worker)
-        {
-            for (int row = from; row < to; row++) Combine(First[row], Second[row], First[row]);
-        }
+        if (!CanCombine) throw new InvalidOperationException("These layers cannot be combined in one job.");
+        _packed!.Value.First.CheckShapes(x, first);
+        _packed.Value.Second!.CheckShapes(x, second);
+        PackedProduct.Run(_packed.Value, x, first, second, default, pool, exactFrom: 3, combine);
     }
 }

@@ -101,8 +101,11 @@ public static class GgufConverter
         if (config.Family is not ("llama" or "mistral" or "qwen2" or "qwen3"))
             throw new SlipstreamException($"'{checkpoint.Path}': the family '{config.Family}' cannot be written as GGUF; llama, mistral, qwen2 and qwen3 can.");
         GgufModelKeys.Add(writer, checkpoint, config, options);
-        if (options.TokenizerFrom is null && TokenizerLoader.Exists(checkpoint.Folder!)) GgufTokenizerWriter.Add(writer, checkpoint, config);
-        else if (options.TokenizerFrom is null) GgufTokenizerWriter.AddNone(writer, checkpoint, config);
+        if (options.TokenizerFrom is null)
+        {
+            if (TokenizerLoader.Exists(checkpoint.Folder!)) GgufTokenizerWriter.Add(writer, checkpoint, config);
+            else GgufTokenizerWriter.AddNone(writer, checkpoint, config);
+        }
         List<ConvertedTensor> tensors = GgufModelKeys.Tensors(checkpoint, config);
         if (config.Rotary is { Scaling: Llama3RotaryScaling } rotary) tensors.Add(GgufModelKeys.RotaryDivisors(rotary));
         return tensors;

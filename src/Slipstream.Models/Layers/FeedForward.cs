@@ -16,6 +16,8 @@ internal abstract class FeedForward
 internal sealed class GatedFeedForward(Dense gate, Dense up, Dense down, ActivationKind activation) : FeedForward
 {
     private readonly LinearGroup _gateAndUp = new(gate.Weight, up.Weight);
+    // A bias comes between, and rows that are used where they lie are whole vectors.
+    private readonly bool _combines = !gate.HasBias && !up.HasBias && gate.OutFeatures == Activations.PadFloats(gate.OutFeatures);
     private readonly Combination _combine = activation == ActivationKind.Silu ? SwiGlu.Apply : (gates, ups, y) =>
     {
         ElementwiseActivation.Apply(activation, gates, y);
@@ -27,7 +29,7 @@ internal sealed class GatedFeedForward(Dense gate, Dense up, Dense down, Activat
         Activations x = workspace.Activations;
         int rows = x.Rows;
         Matrix gates = workspace.Gate(rows), ups = workspace.Up(rows);
-        if (gate.HasBias || up.HasBias || gates.Columns != Activations.PadFloats(gates.Columns))
+        if (!_combines || !_gateAndUp.CanCombine)
         {
             _gateAndUp.Multiply(x, gates, ups, default, workspace.Pool);
             gate.AddBiasTo(gates);

@@ -54,8 +54,7 @@ internal static unsafe class PackedProduct
     /// <param name="combine">
     /// Where not null, what makes of the results of two layers of as many outputs those that take the first's place, in any pieces of rows: each thread combines what it has made, while that is near.
     /// </param>
-    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom,
-        Combination? combine = null)
+    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom, Combination? combine = null)
     {
         if (x.Rows == 0) return;
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
@@ -76,8 +75,7 @@ internal static unsafe class PackedProduct
             Add(ref job.Parts[0], 0, layers.First, y0, first.Stride);
             Add(ref job.Parts[1], 1, layers.Second, y1, second.Stride);
             Add(ref job.Parts[2], 2, layers.Third, y2, third.Stride);
-            int groups = job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups;
-            job.Groups = combine is not null ? job.Parts[0].Groups : groups;
+            job.Groups = combine is not null ? job.Parts[0].Groups : job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups;
             long least = LeastWork / Math.Max(1, (layers.First.Bytes + (layers.Second?.Bytes ?? 0) + (layers.Third?.Bytes ?? 0)) * x.Rows / (shares * job.Groups));
             int together = Math.Max(1, job.Parts[0].Together);
             pool.For(ref job, shares * job.Groups, Math.Max(1, (int)(least / together)) * together);

@@ -46,20 +46,20 @@ internal static unsafe class Packer
     {
         // SAFETY: the caller's rows have destination.Length columns, a whole number of blocks, and blocks are whole groups of whole steps.
         fixed (float* to = destination)
-        for (int at = 0; at < destination.Length; at += layout.BlockLength, packed += layout.BlockBytes)
-            for (int i = 0; i < layout.BlockLength; i += layout.GroupLength)
-            {
-                int group = i / layout.GroupLength;
-                float scale = Scale(packed, 0, layout.ScaleBytesAt, in layout, group, row), offset = layout.HasOffsets ? Scale(packed, PackedLayout.OffsetsAt, layout.MinimaAt, in layout, group, row) : 0;
-                for (int column = i; column < i + layout.GroupLength; column += Step)
+            for (int at = 0; at < destination.Length; at += layout.BlockLength, packed += layout.BlockBytes)
+                for (int i = 0; i < layout.BlockLength; i += layout.GroupLength)
                 {
-                    uint codes = Codes(packed + layout.PlanesAt + column / Planes * layout.PlaneBytes, in layout, column % Planes / Step, row);
-                    Vector128<int> wide = Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalarUnsafe(codes).AsByte())).AsInt32();
-                    Vector128<float> values = Vector128.Create(scale) * Vector128.ConvertToSingle(wide - Vector128.Create(layout.Zero));
-                    if (layout.HasOffsets) values += Vector128.Create(offset);
-                    values.Store(to + at + column);
+                    int group = i / layout.GroupLength;
+                    float scale = Scale(packed, 0, layout.ScaleBytesAt, in layout, group, row), offset = layout.HasOffsets ? Scale(packed, PackedLayout.OffsetsAt, layout.MinimaAt, in layout, group, row) : 0;
+                    for (int column = i; column < i + layout.GroupLength; column += Step)
+                    {
+                        uint codes = Codes(packed + layout.PlanesAt + column / Planes * layout.PlaneBytes, in layout, column % Planes / Step, row);
+                        Vector128<int> wide = Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalarUnsafe(codes).AsByte())).AsInt32();
+                        Vector128<float> values = Vector128.Create(scale) * Vector128.ConvertToSingle(wide - Vector128.Create(layout.Zero));
+                        if (layout.HasOffsets) values += Vector128.Create(offset);
+                        values.Store(to + at + column);
+                    }
                 }
-            }
     }
 
     private static float Scale(byte* block, int halvesAt, int bytesAt, in PackedLayout layout, int group, int row)

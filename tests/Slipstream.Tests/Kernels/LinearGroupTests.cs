@@ -48,7 +48,7 @@ public sealed class LinearGroupTests
     [Theory]
     [InlineData("Q8_0", "Q8_0")]
     [InlineData("Q4_K", "Q6_K")]
-    [InlineData("Q4_1", "F32")]
+    [InlineData("Q4_1", "Q4_1")]
     public void Combined_results_are_those_of_the_two_layers_combined_afterwards(string first, string second)
     {
         const int Outputs = 73;
@@ -78,6 +78,21 @@ public sealed class LinearGroupTests
                         Assert.Equal(expected, left);
                     }
                 }
+        }
+    }
+
+    [Fact]
+    public void Layers_of_several_jobs_or_widths_are_not_combined()
+    {
+        using ComputePool pool = new(1);
+        using NativeBuffer<byte> weights = new(48 * Width * sizeof(float));
+        using Linear packed = Make("Q8_0", weights, 48, pool), narrow = Make("Q8_0", weights, 32, pool), floats = Make("F32", weights, 48, pool);
+        using Activations x = new(1, Width, ActivationPrecision.Int8);
+        Assert.True(new LinearGroup(packed, packed).CanCombine);
+        foreach (LinearGroup group in (LinearGroup[])[new(packed, floats), new(packed, narrow), new(packed, packed, packed)])
+        {
+            Assert.False(group.CanCombine);
+            Assert.Throws<InvalidOperationException>(() => group.MultiplyAndCombine(x, default, default, SwiGlu.Apply, pool));
         }
     }
 
