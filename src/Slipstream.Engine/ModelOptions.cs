@@ -23,7 +23,7 @@ public sealed record ModelOptions
     public KernelTier Kernels { get; init; } = KernelTier.Auto;
 
     /// <summary>Rows in a block of the cache.</summary>
-    public int KvBlock { get; init; } = 32;
+    public int KvBlock { get; init; } = 64;
 
     /// <summary>The most prompt tokens of one sequence computed in a step.</summary>
     public int PrefillChunk { get; init; } = 512;
@@ -34,8 +34,8 @@ public sealed record ModelOptions
     /// <summary>Memory for the cache; null takes what <see cref="MaxBatch"/> sequences of up to 2048 tokens need, at least one whole context, at most a quarter of the memory.</summary>
     public KvMemory? KvMemory { get; init; }
 
-    /// <summary>How cached keys and values are stored, those of a draft model too: F32 as computed, F16 and Q8 rounded to a half and about a quarter of the bytes.</summary>
-    public CacheType CacheType { get; init; } = CacheType.F32;
+    /// <summary>How cached keys and values are stored, those of a draft model too: F32 as computed, F16, Bf16 and Q8 rounded to a half or about a quarter of the bytes; null for Bf16 where attention rounds to that anyway, else F32.</summary>
+    public CacheType? CacheType { get; init; }
 
     /// <summary>Where drafts come from; null for none.</summary>
     public DrafterOptions? Drafter { get; init; }
@@ -58,7 +58,7 @@ public sealed record ModelOptions
     /// <summary>The most rows of a forward pass: a prompt chunk and a token with its draft for every sequence.</summary>
     internal int MaxRows => checked(PrefillChunk + MaxBatch * (1 + (Drafter is null ? 0 : MaxAssistantTokens)));
 
-    internal KvLayout KvLayout(ModelConfig config) => config.KvLayout with { Type = CacheType };
+    internal KvLayout KvLayout(ModelConfig config) => config.KvLayout(Activations, CacheType);
 
     internal int EffectiveThreads => Threads == 0 ? Environment.ProcessorCount : Threads;
 
@@ -71,7 +71,7 @@ public sealed record ModelOptions
         if (!Enum.IsDefined(Activations)) throw new SlipstreamException($"activations is {(int)Activations}; it must be auto, f32, int8, int16 or bf16.");
         _ = EmittedKernels.Use(Kernels);
         if (PinThreads && !OperatingSystem.IsLinux()) throw new SlipstreamException("Threads can be pinned to processors on Linux only; leave pin-threads off.");
-        if (!Enum.IsDefined(CacheType)) throw new SlipstreamException($"cache-type is {(int)CacheType}; it must be f32, f16 or q8_0.");
+        if (CacheType is { } type && !Enum.IsDefined(type)) throw new SlipstreamException($"cache-type is {(int)type}; it must be f32, f16, bf16 or q8_0.");
         Check(MaxAssistantTokens is >= 1 and <= 256, "the most draft tokens", MaxAssistantTokens, "1 to 256");
     }
 

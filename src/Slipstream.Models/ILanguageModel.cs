@@ -11,7 +11,7 @@ public interface ILanguageModel : IDisposable
     /// <summary>Its shape.</summary>
     ModelConfig Config { get; }
 
-    /// <summary>What it caches for a row.</summary>
+    /// <summary>What it caches for a row, as attention reads it best; a cache of any type does (<see cref="ModelConfig.KvLayout"/>).</summary>
     KvLayout KvLayout { get; }
 
     /// <summary>The most rows one forward pass takes.</summary>

@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Models;
 
@@ -103,6 +105,14 @@ public sealed record ModelConfig
     /// <summary>The window of a layer, 0 for none.</summary>
     public int Window(int layer) => Windows.IsDefaultOrEmpty ? 0 : Windows[layer];
 
+    /// <summary>The encoding of the first layer's query weights, such as <c>Q4_1</c>; empty where it is not known. Attention is as exact as what queries come from (ADR 19).</summary>
+    public string QueryFormat { get; init; } = "";
+
     /// <summary>The cache of this shape.</summary>
-    public KvLayout KvLayout => new(Layers, KvHeads, HeadSize);
+    /// <param name="precision">How activations enter products.</param>
+    /// <param name="type">How keys and values are stored; null for bfloat16 where attention rounds to that anyway, else 32-bit floats.</param>
+    public KvLayout KvLayout(ActivationPrecision precision, CacheType? type = null) => new(Layers, KvHeads, HeadSize, type ?? (AttendsInBfloat16(precision) ? CacheType.Bf16 : CacheType.F32));
+
+    /// <summary>Whether attention rounds to bfloat16, whatever the type of the cache; over one of bfloat16 it does in any case.</summary>
+    internal bool AttendsInBfloat16(ActivationPrecision precision) => Heads / KvHeads >= AttentionPairs.LeastGroup && Linear.IsRough(QueryFormat, precision);
 }

@@ -53,8 +53,10 @@ public abstract class Linear : IDisposable
     /// <exception cref="ArgumentException">The shapes do not fit.</exception>
     public abstract void Multiply(Activations x, Matrix y, ComputePool pool, bool exact = false);
 
-    /// <summary>Whether products take activations with no more than 8 bits of mantissa, but for those that are exact: attention then does with bfloat16 (ADR 19).</summary>
-    internal virtual bool IsRough(ActivationPrecision precision) => false;
+    /// <summary>Whether products with weights of a format take activations with no more than 8 bits of mantissa, but for those that are exact: attention then does with bfloat16 (ADR 19).</summary>
+    internal static bool IsRough(string format, ActivationPrecision precision) => format == BF16.Name
+        ? precision == ActivationPrecision.Bf16
+        : precision is not (ActivationPrecision.F32 or ActivationPrecision.Int16) && WeightFormats.TryGet(format, out WeightFormat? known) && known.BlockLength > 1;
 
     /// <summary>Decodes row <paramref name="row"/> of W, as an embedding look-up does.</summary>
     /// <param name="row">0 to <see cref="OutFeatures"/> − 1.</param>

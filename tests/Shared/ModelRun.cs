@@ -14,7 +14,7 @@ internal sealed record RunSettings
 {
     public int Threads { get; init; } = 1;
     public int KvBlock { get; init; } = 16;
-    public CacheType CacheType { get; init; }
+    public CacheType? CacheType { get; init; }
     public int PrefillChunk { get; init; } = 512;
     public int MaxBatch { get; init; } = 1;
     public int AssistantTokens { get; init; }
@@ -70,13 +70,13 @@ internal sealed class ModelRun : IDisposable
         Model = ModelFamilies.Build(_checkpoint, new ModelRuntime(_pool, maxRows, settings.Precision) { Kernels = settings.Kernels });
         _ends = [.. Model.Config.EndTokens];
         int plenty = (contextRows + settings.KvBlock - 1) / settings.KvBlock * settings.MaxBatch;
-        Store = new KvStore(Model.KvLayout with { Type = settings.CacheType }, settings.Blocks > 0 ? settings.Blocks : plenty, settings.KvBlock);
+        Store = new KvStore(Model.Config.KvLayout(settings.Precision, settings.CacheType), settings.Blocks > 0 ? settings.Blocks : plenty, settings.KvBlock);
         if (settings.PromptLookup) _drafter = new PromptLookupDrafter();
         else if (settings.Draft is { } draftPath)
         {
             Checkpoint draft = Checkpoint.Open(draftPath);
             ILanguageModel draftModel = ModelFamilies.Build(draft, new ModelRuntime(_pool, maxRows, settings.Precision) { Kernels = settings.Kernels });
-            DraftStore = new KvStore(draftModel.KvLayout with { Type = settings.CacheType }, plenty, settings.KvBlock);
+            DraftStore = new KvStore(draftModel.Config.KvLayout(settings.Precision, settings.CacheType), plenty, settings.KvBlock);
             _drafter = new ModelDrafter(draftModel, DraftStore, settings.MaxBatch, settings.AssistantTokens, owned: draft);
         }
         Loop = new EngineLoop(Model, new CatchUpScheduler(Store, maxRows, settings.MaxBatch, settings.PrefillChunk), _drafter, settings.MaxBatch, observer is null ? [] : [observer]);

@@ -19,7 +19,7 @@ public class AttentionBenchmarks
     public int Depth { get; set; }
 
     /// <summary>How the cache is stored.</summary>
-    [Params(CacheType.F32, CacheType.F16, CacheType.Q8)]
+    [Params(CacheType.F32, CacheType.F16, CacheType.Q8, CacheType.Bf16)]
     public CacheType Type { get; set; }
 
     /// <summary>New rows.</summary>
@@ -33,8 +33,8 @@ public class AttentionBenchmarks
         int slots = Depth + Rows;
         _pool = new ComputePool(Environment.ProcessorCount);
         _scratch = new AttentionScratch(_pool.Threads, Heads, KvHeads, HeadSize, slots);
-        _keys = Stored(slots * KvHeads, 1);
-        _values = Stored(slots * KvHeads, 2);
+        _keys = Stored(slots, 1);
+        _values = Stored(slots, 2);
         _queries = Filled((long)Rows * Heads * HeadSize, 3);
         _output = new NativeBuffer<float>(_queries.Length);
         int[] order = [.. Enumerable.Range(0, slots)];
@@ -60,12 +60,18 @@ public class AttentionBenchmarks
         _pool.Dispose();
     }
 
-    private NativeBuffer<byte> Stored(int heads, int seed)
+    // Keys and values alike: a group of bfloat16 takes the same time whichever it holds.
+    private NativeBuffer<byte> Stored(int slots, int seed)
     {
-        using NativeBuffer<float> numbers = Filled((long)heads * HeadSize, seed);
-        int bytes = CacheRows.HeadBytes(Type, HeadSize);
-        NativeBuffer<byte> stored = new((long)heads * bytes);
-        for (int head = 0; head < heads; head++) CacheRows.Store(Type, numbers.Span((long)head * HeadSize, HeadSize), stored.Span((long)head * bytes, bytes));
+        int bytes = CacheRows.HeadBytes(Type, HeadSize), room = (slots + CachePairs.GroupRows - 1) / CachePairs.GroupRows * CachePairs.GroupRows;
+        using NativeBuffer<float> numbers = Filled((long)room * KvHeads * HeadSize, seed);
+        NativeBuffer<byte> stored = new((long)room * KvHeads * bytes);
+        for (int row = 0; row < room * KvHeads; row++)
+        {
+            Span<float> head = numbers.Span((long)row * HeadSize, HeadSize);
+            if (Type == CacheType.Bf16) CachePairs.StoreValue(head, stored.Span((long)row / CachePairs.GroupRows * CachePairs.GroupBytes(HeadSize), CachePairs.GroupBytes(HeadSize)), row % CachePairs.GroupRows);
+            else CacheRows.Store(Type, head, stored.Span((long)row * bytes, bytes));
+        }
         return stored;
     }
 

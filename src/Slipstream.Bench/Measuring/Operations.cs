@@ -1,6 +1,5 @@
 using Slipstream.Models;
 using Slipstream.Numerics;
-using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Bench;
 
@@ -31,7 +30,7 @@ internal sealed class Operations
             ref long head = ref int8 ? ref _headInt8 : ref bf16 ? ref _headBf16 : ref _headF32;
             (isHead ? ref head : ref body) += 2 * tensor.Elements;
         }
-        _attentionRounds = _bodyF32 == 0 && precision is not (ActivationPrecision.F32 or ActivationPrecision.Int16) && config.Heads / config.KvHeads >= AttentionPairs.LeastGroup;
+        _attentionRounds = config.KvLayout(precision).Type == CacheType.Bf16;
     }
 
     /// <summary>The least time a pass can take by its operations, in seconds.</summary>

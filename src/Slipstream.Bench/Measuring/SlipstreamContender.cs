@@ -57,12 +57,12 @@ internal sealed class SlipstreamContender : IContender
         Release();
         // The sequences of a batch keep their rows while the first one does the other kinds.
         long blocks = Blocks(works.Where(w => w.Sequences == 1)) + Blocks(works.Where(w => w.Sequences > 1));
-        long bytes = blocks * _kvBlock * Config.KvLayout.BytesPerRow, available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        long bytes = blocks * _kvBlock * _loaded.Model.KvLayout.BytesPerRow, available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         Workload most = works.MaxBy(w => (long)w.Sequences * w.MostCached)!;
         if (bytes > available / 2)
             throw new SlipstreamException($"The cache of '{most}' takes {bytes >> 20} MiB, more than half of the {available >> 20} MiB of memory; lower --depth or --batch.");
         if (blocks * _kvBlock > int.MaxValue) throw new SlipstreamException($"The cache of '{most}' has more rows than can be addressed; lower --depth or --batch.");
-        _store = new KvStore(Config.KvLayout, (int)blocks, _kvBlock);
+        _store = new KvStore(_loaded.Model.KvLayout, (int)blocks, _kvBlock);
         _tables = [.. Enumerable.Range(0, works.Max(w => w.Sequences)).Select(_ => new KvTable(_store))];
         foreach (KvTable table in _tables) table.Reserve(works.Max(w => w.MostCached));
         _starts = new int[_tables.Length + 1];

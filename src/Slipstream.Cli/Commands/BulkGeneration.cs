@@ -131,7 +131,7 @@ internal sealed class BulkGeneration(CliConsole console, LanguageModel model, Ti
             writer.WriteStartObject();
             writer.WriteString("model", Path.GetFullPath(modelPath));
             writer.WriteString("activations", options.Activations.ToString());
-            if (options.CacheType != default) writer.WriteString("cache_type", options.CacheType.ToString());
+            if (options.CacheType is { } type) writer.WriteString("cache_type", type.ToString());
             writer.WriteString("drafter", options.Drafter switch { null => null, DrafterOptions.DraftModel draft => Path.GetFullPath(draft.Path), { } other => other.ToString() });
             writer.Numbers("tokens", tokens);
             writer.WritePropertyName("options");

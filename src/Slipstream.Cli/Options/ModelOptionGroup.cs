@@ -22,11 +22,11 @@ internal sealed class ModelOptionGroup
             "How activations enter matrix products (default auto: int8 for block formats, f32 for others; bf16 is for BF16 weights).");
         _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("intrinsics", KernelTier.Intrinsics)),
             "Matrix kernels: assembled at run time for the newest instructions, or compiled ones only (default auto: emitted where they can run).");
-        _cacheType = new(command, "--cache-type", new ChoiceValue<CacheType>(("f32", CacheType.F32), ("f16", CacheType.F16), ("q8_0", CacheType.Q8)),
-            "How cached keys and values are stored (default f32).");
+        _cacheType = new(command, "--cache-type", new ChoiceValue<CacheType>(("f32", CacheType.F32), ("f16", CacheType.F16), ("bf16", CacheType.Bf16), ("q8_0", CacheType.Q8)),
+            "How cached keys and values are stored (default bf16 where attention rounds to that anyway, else f32).");
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
         _pin = new(command, "--pin-threads", new FlagValue(), "Keep each computing thread on one processor (Linux).");
-        _kvBlock = new(command, "--kv-block", new WholeValue(1, 65536), "Rows in a block of the cache (default 32).");
+        _kvBlock = new(command, "--kv-block", new WholeValue(1, 65536), "Rows in a block of the cache (default 64).");
         _prefillChunk = new(command, "--prefill-chunk", new WholeValue(1, 65536), "The most prompt tokens of one request in a step (default 512).");
         _maxBatch = new(command, "--max-batch", new WholeValue(1, 1024), "The most requests that run at once (default 8).");
         _kvMemory = new(command, "--kv-memory", new KvMemoryValue(), "Memory for the cache: bytes, 256M, 1.5G or 25%.");
@@ -51,7 +51,7 @@ internal sealed class ModelOptionGroup
         {
             Activations = _activations.Get(result, options.Activations),
             Kernels = _kernels.Get(result, options.Kernels),
-            CacheType = _cacheType.Get(result, options.CacheType),
+            CacheType = _cacheType.TryGet(result, out CacheType type) ? type : null,
             Threads = _threads.Get(result, options.Threads),
             PinThreads = _pin.IsGiven(result),
             KvBlock = _kvBlock.Get(result, options.KvBlock),

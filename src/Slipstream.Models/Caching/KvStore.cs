@@ -9,6 +9,7 @@ namespace Slipstream.Models;
 public sealed class KvStore : IDisposable
 {
     private readonly NativeBuffer<byte> _data;
+    private readonly long _slotStride;
     private readonly int[] _free, _liveRows;
     private int _freeCount;
 
@@ -22,7 +23,9 @@ public sealed class KvStore : IDisposable
         Layout = layout;
         Blocks = blocks;
         BlockRows = blockRows;
-        _data = new NativeBuffer<byte>(layout.BytesPerRow * blocks * blockRows);
+        // Groups of bfloat16 are whole.
+        _slotStride = layout.Type == CacheType.Bf16 ? ((long)blocks * blockRows + CachePairs.GroupRows - 1) / CachePairs.GroupRows * CachePairs.GroupRows : (long)blocks * blockRows;
+        _data = new NativeBuffer<byte>(layout.BytesPerRow * _slotStride);
         _liveRows = new int[blocks];
         _free = new int[blocks];
         for (int block = blocks - 1; block >= 0; block--) _free[_freeCount++] = block;
@@ -57,8 +60,15 @@ public sealed class KvStore : IDisposable
         Check(key.Length, value.Length);
         for (int head = 0; head < Layout.KvHeads; head++)
         {
-            CacheRows.Store(Layout.Type, key.Slice(head * Layout.HeadSize, Layout.HeadSize), Head(layer, 0, head, slot));
-            CacheRows.Store(Layout.Type, value.Slice(head * Layout.HeadSize, Layout.HeadSize), Head(layer, 1, head, slot));
+            ReadOnlySpan<float> keyHead = key.Slice(head * Layout.HeadSize, Layout.HeadSize), valueHead = value.Slice(head * Layout.HeadSize, Layout.HeadSize);
+            if (Layout.Type == CacheType.Bf16)
+            {
+                CachePairs.StoreKey(keyHead, Group(layer, 0, head, slot), slot % CachePairs.GroupRows);
+                CachePairs.StoreValue(valueHead, Group(layer, 1, head, slot), slot % CachePairs.GroupRows);
+                continue;
+            }
+            CacheRows.Store(Layout.Type, keyHead, Head(layer, 0, head, slot));
+            CacheRows.Store(Layout.Type, valueHead, Head(layer, 1, head, slot));
         }
     }
 
@@ -73,12 +83,19 @@ public sealed class KvStore : IDisposable
         Check(key.Length, value.Length);
         for (int head = 0; head < Layout.KvHeads; head++)
         {
-            CacheRows.Load(Layout.Type, Head(layer, 0, head, slot), key.Slice(head * Layout.HeadSize, Layout.HeadSize));
-            CacheRows.Load(Layout.Type, Head(layer, 1, head, slot), value.Slice(head * Layout.HeadSize, Layout.HeadSize));
+            Span<float> keyHead = key.Slice(head * Layout.HeadSize, Layout.HeadSize), valueHead = value.Slice(head * Layout.HeadSize, Layout.HeadSize);
+            if (Layout.Type == CacheType.Bf16)
+            {
+                CachePairs.LoadKey(Group(layer, 0, head, slot), slot % CachePairs.GroupRows, keyHead);
+                CachePairs.LoadValue(Group(layer, 1, head, slot), slot % CachePairs.GroupRows, valueHead);
+                continue;
+            }
+            CacheRows.Load(Layout.Type, Head(layer, 0, head, slot), keyHead);
+            CacheRows.Load(Layout.Type, Head(layer, 1, head, slot), valueHead);
         }
     }
 
-    /// <summary>All keys of a layer, <c>[KvHeads, Slots, HeadSize]</c>, for kernels: what one head reads lies together.</summary>
+    /// <summary>All keys of a layer, <c>[KvHeads, Slots, HeadSize]</c>, slots rounded up to whole groups, for kernels: what one head reads lies together.</summary>
     internal ByteRegion Keys(int layer) => _data.Region.Slice(Offset(layer, 0, 0, 0), LayerBytes);
 
     /// <summary>All values of a layer, <c>[KvHeads, Slots, HeadSize]</c>, for kernels.</summary>
@@ -99,9 +116,11 @@ public sealed class KvStore : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _data.Dispose();
 
-    private long LayerBytes => (long)Slots * Layout.KvHeads * Layout.HeadBytes;
+    private long LayerBytes => _slotStride * Layout.KvHeads * Layout.HeadBytes;
 
-    private long Offset(int layer, int part, int head, int slot) => (((2L * layer + part) * Layout.KvHeads + head) * Slots + slot) * Layout.HeadBytes;
+    private long Offset(int layer, int part, int head, int slot) => (((2L * layer + part) * Layout.KvHeads + head) * _slotStride + slot) * Layout.HeadBytes;
+
+    private Span<byte> Group(int layer, int part, int head, int slot) => _data.Span(Offset(layer, part, head, slot - slot % CachePairs.GroupRows), CachePairs.GroupBytes(Layout.HeadSize));
 
     private Span<byte> Head(int layer, int part, int head, int slot) => _data.Span(Offset(layer, part, head, slot), Layout.HeadBytes);
 

@@ -20,7 +20,7 @@ internal sealed class DecoderBuilder(ModelConfig config, TensorNames names, Weig
         for (int layer = 0; layer < layers.Length; layer++)
             layers[layer] = new DecoderLayer(
                 Norm(names.AttentionNorm, layer, config.HiddenSize),
-                Attention(layer, rotary),
+                Attention(layer, rotary, runtime.Precision),
                 Norm(names.FeedForwardNorm, layer, config.HiddenSize),
                 FeedForward(layer));
         Norm norm = Norm(names.Norm, 0, config.HiddenSize);
@@ -28,7 +28,7 @@ internal sealed class DecoderBuilder(ModelConfig config, TensorNames names, Weig
         return new DecoderModel(config, runtime, weights, embedding, positions, layers, norm, head, rotary);
     }
 
-    private Attention Attention(int layer, Rotary? rotary)
+    private Attention Attention(int layer, Rotary? rotary, ActivationPrecision precision)
     {
         int queries = config.Heads * config.HeadSize, keys = config.KvHeads * config.HeadSize;
         Dense query, key, value;
@@ -47,7 +47,7 @@ internal sealed class DecoderBuilder(ModelConfig config, TensorNames names, Weig
         }
         Norm? queryNorm = config.QueryKeyNorm ? Norm(names.QueryNorm, layer, config.HeadSize) : null;
         Norm? keyNorm = config.QueryKeyNorm ? Norm(names.KeyNorm, layer, config.HeadSize) : null;
-        return new Attention(config, layer, query, key, value, Dense(names.Output, layer, config.HiddenSize, queries, config.OutputBias), queryNorm, keyNorm, rotary);
+        return new Attention(config, layer, query, key, value, Dense(names.Output, layer, config.HiddenSize, queries, config.OutputBias), queryNorm, keyNorm, rotary, precision);
     }
 
     private FeedForward FeedForward(int layer)

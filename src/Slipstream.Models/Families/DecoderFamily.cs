@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Slipstream.Numerics;
 
 namespace Slipstream.Models;
 
@@ -21,7 +22,7 @@ public abstract class DecoderFamily : IModelFamily
     {
         ModelConfig config = checkpoint.Kind == CheckpointKind.Gguf ? ReadGguf(checkpoint) : ReadHuggingFace(checkpoint.Config);
         Check(config, checkpoint.Config);
-        return config;
+        return config with { QueryFormat = QueryFormat(TensorNamesOf(checkpoint), checkpoint.Weights) };
     }
 
     /// <inheritdoc/>
@@ -38,6 +39,10 @@ public abstract class DecoderFamily : IModelFamily
             throw;
         }
     }
+
+    // Transposed weights are read as 32-bit floats.
+    private static string QueryFormat(TensorNames names, ITensorSource weights)
+        => names.Transposed ? F32.Name : weights.Tensors.TryGetValue(TensorNames.Weight(names.QueryKeyValue ?? names.Query), out TensorInfo? query) ? query.Format : "";
 
     private protected abstract TensorNames TensorNamesOf(Checkpoint checkpoint);
 

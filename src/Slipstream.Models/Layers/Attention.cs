@@ -13,8 +13,9 @@ internal sealed class Attention
     private readonly Norm? _queryNorm, _keyNorm;
     private readonly Rotary? _rotary;
     private readonly float _scale;
+    private readonly bool _rounds;
 
-    public Attention(ModelConfig config, int layer, Dense query, Dense key, Dense value, Dense output, Norm? queryNorm, Norm? keyNorm, Rotary? rotary)
+    public Attention(ModelConfig config, int layer, Dense query, Dense key, Dense value, Dense output, Norm? queryNorm, Norm? keyNorm, Rotary? rotary, ActivationPrecision precision)
     {
         _config = config;
         _layer = layer;
@@ -23,6 +24,7 @@ internal sealed class Attention
         _projections = new LinearGroup(query.Weight, key.Weight, value.Weight);
         (_queryNorm, _keyNorm, _rotary) = (queryNorm, keyNorm, rotary);
         _scale = 1f / MathF.Sqrt(config.HeadSize);
+        _rounds = config.AttendsInBfloat16(precision);
     }
 
     /// <summary>Reads the rows of the workspace's activations and writes the branch's result.</summary>
@@ -48,7 +50,7 @@ internal sealed class Attention
         clock?.Enter(Stage.Attention);
         KvStore cache = batch.Tables[0].Store;
         TiledAttention attend = new(workspace.Plan, workspace.Attention, q, cache.Keys(_layer), cache.Values(_layer), cache.Layout.Type, x.Begin(rows, q.Columns), _config.KvHeads, _scale, _window, pool.Counters,
-            rounds: _config.Heads / _config.KvHeads >= AttentionPairs.LeastGroup && _query.Weight.IsRough(x.Precision));
+            _rounds);
         pool.For(ref attend, attend.Count);
         clock?.Enter(Stage.Products);
         _output.Multiply(x, output, pool);

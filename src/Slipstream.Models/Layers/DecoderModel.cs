@@ -20,6 +20,7 @@ internal sealed class DecoderModel : ILanguageModel
     public DecoderModel(ModelConfig config, ModelRuntime runtime, WeightScope weights, Linear embedding, float[]? positions, DecoderLayer[] layers, Norm norm, Linear head, Rotary? rotary)
     {
         Config = config;
+        KvLayout = config.KvLayout(runtime.Precision);
         _weights = weights;
         (_embedding, _positions, _layers, _norm, _head, _rotary) = (embedding, positions, layers, norm, head, rotary);
         _outputTokens = config.OutputTokens.IsDefaultOrEmpty ? null : new OutputVocabulary(config.OutputTokens);
@@ -29,7 +30,7 @@ internal sealed class DecoderModel : ILanguageModel
 
     public ModelConfig Config { get; }
 
-    public KvLayout KvLayout => Config.KvLayout;
+    public KvLayout KvLayout { get; }
 
     public int MaxRows => _workspace.MaxRows;
 

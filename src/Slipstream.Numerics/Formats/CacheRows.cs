@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics;
 
 namespace Slipstream.Numerics;
 
-/// <summary>The bytes of one head's keys or values of a cached row, in each <see cref="CacheType"/>.</summary>
+/// <summary>The bytes of one head's keys or values of a cached row, in each <see cref="CacheType"/> whose rows lie alone; <see cref="CachePairs"/> has those of <see cref="CacheType.Bf16"/>.</summary>
 /// <remarks><see cref="CacheType.Q8"/> holds the codes and then the scales of its groups, so that four codes make a word for the kernel; the last group may be shorter than 32.</remarks>
 internal static class CacheRows
 {
@@ -21,6 +21,7 @@ internal static class CacheRows
     {
         CacheType.F32 => headSize * sizeof(float),
         CacheType.F16 => headSize * 2,
+        CacheType.Bf16 => CachePairs.Stride(headSize) * sizeof(ushort),
         _ => headSize + 2 * Groups(headSize),
     };
 
@@ -97,6 +98,7 @@ internal static class CacheRows
 
     private static void Check(CacheType type, int headSize, int bytes)
     {
+        if (type == CacheType.Bf16) throw new ArgumentException("Rows of bfloat16 lie in groups, not alone.", nameof(type));
         if (bytes != HeadBytes(type, headSize)) throw new ArgumentException($"A head of {headSize} numbers takes {HeadBytes(type, headSize)} bytes as {type}, not {bytes}.", nameof(bytes));
     }
 }

@@ -11,4 +11,7 @@ public enum CacheType
 
     /// <summary>Groups of up to 32 numbers of one head as signed bytes with one half scale, the largest magnitude over 127: 34 bytes for 32 numbers (llama.cpp's <c>q8_0</c>).</summary>
     Q8,
+
+    /// <summary>bfloat16, two bytes a number, rounded to nearest, ties to even, in the order in which attention in bfloat16 reads: attention over it rounds the rest too (ADR 21).</summary>
+    Bf16,
 }

@@ -6,6 +6,8 @@ internal sealed unsafe class AttentionScratch : IDisposable
     // A span's results are a few per cent of the cached bytes it read; beyond this an item is attended for by one worker, which changes no bit.
     private const long MostPartialBytes = 8L << 20;
 
+    private const int GroupsOfTile = TiledAttention.Tile / CachePairs.GroupRows;
+
     // Floats after the results of the last span: its maxima are read in whole vectors.
     private const int Slack = 16;
 
@@ -118,7 +120,14 @@ internal sealed unsafe class AttentionScratch : IDisposable
         work.NextOffsets = work.ListOffsets + TiledAttention.Tile;
         work.KeyOffsets = work.NextOffsets + TiledAttention.Tile;
         work.ValueOffsets = work.KeyOffsets + TiledAttention.Tile;
-        work.Masks = (ulong*)(work.ValueOffsets + TiledAttention.Tile);
+        work.KeyGroups = (uint**)(work.ValueOffsets + TiledAttention.Tile);
+        work.ValueGroups = work.KeyGroups + GroupsOfTile;
+        work.Masks = (ulong*)(work.ValueGroups + GroupsOfTile);
+        for (int group = 0; group < GroupsOfTile; group++)
+        {
+            work.KeyGroups[group] = work.KeyPairs + group * CachePairs.GroupRows * Stride / 2;
+            work.ValueGroups[group] = work.ValuePairs + group * CachePairs.GroupRows * Stride / 2;
+        }
         return work;
     }
 
@@ -129,7 +138,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
             + 16 + 4 * TiledAttention.Tile + 3L * TiledAttention.Tile * Padded(headSize) / 2 + Padded(headSize) + Padded(queries) * (long)Padded(headSize) / 2 + (long)TiledAttention.Tile * AttentionPairs.MaxRows / 2;
     }
 
-    private static long OffsetsPerWorker(int group, int headSize) => (5L * TiledAttention.Tile + AttentionPlan.RowsFor(group) * group + 7) / 8 * 8;
+    private static long OffsetsPerWorker(int group, int headSize) => (5L * TiledAttention.Tile + 2 * GroupsOfTile + AttentionPlan.RowsFor(group) * group + 7) / 8 * 8;
 
     private static int Padded(int length) => (length + 15) / 16 * 16;
 
@@ -185,8 +194,10 @@ internal unsafe struct AttentionWork
     public float* Zeros;
     public long* KeyOffsets, ValueOffsets;
 
-    /// <summary>The tile as products take it: pairs of columns of the keys, <c>[stride / 2, 64]</c>, and pairs of rows of the values, <c>[32, stride]</c>.</summary>
+    /// <summary>Room for the tile as products take it: of keys <c>[4, stride / 2, 16]</c> pairs of columns, of values <c>[32, stride]</c> pairs of rows; and where each group of sixteen rows is, here or in the cache.</summary>
     public uint* KeyPairs, ValuePairs;
+    public uint** KeyGroups, ValueGroups;
+
 
     /// <summary>The values of the tile that are yet to be brought into shape, and where they are.</summary>
     public int FirstValue, EndValue;

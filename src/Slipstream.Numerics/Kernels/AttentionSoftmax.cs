@@ -7,16 +7,17 @@ namespace Slipstream.Numerics.Kernels;
 /// <summary>The online softmax of one query row over one tile of 64 scores (Milakov and Gimelshein, arXiv:1805.02867).</summary>
 internal static unsafe class AttentionSoftmax
 {
-    /// <summary>Turns the scores of seen places into exp(score − the new maximum), all others into 0, and updates maximum and sum of each row; a row that sees nothing is left alone.</summary>
+    /// <summary>Turns the scores of seen places into the power of (score − the new maximum), all others into 0, and updates maximum and sum of each row; a row that sees nothing is left alone.</summary>
+    /// <typeparam name="TExponential">The power.</typeparam>
     /// <param name="rows">Rows.</param>
     /// <param name="scores"><c>[rows, 64]</c>; places that are not seen may hold anything.</param>
     /// <param name="masks">For each row: bit j is set if place j is seen.</param>
     /// <param name="max">For each row the maximum so far, −∞ at first.</param>
     /// <param name="sum">For each row the sum so far.</param>
     /// <param name="keep">Receives for each row what its sum and weighted values so far are worth under the new maximum.</param>
-    /// <param name="bits">Null; or receives the results as bfloat16, <c>[rows, 64]</c>, zero in a row that sees nothing; then what the scores hold afterwards is undefined.</param>
+    /// <param name="bits">Null; or receives the results as bfloat16, <c>[rows, 64]</c>, zero in a row that sees nothing; then these are what is added up, so that a row's weights sum up to one, and what the scores hold afterwards is undefined.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Step(int rows, float* scores, ulong* masks, float* max, float* sum, float* keep, ushort* bits = null)
+    public static void Step<TExponential>(int rows, float* scores, ulong* masks, float* max, float* sum, float* keep, ushort* bits = null) where TExponential : IExponential
     {
         // SAFETY: the caller's scores hold a tile a row, all else one element a row.
         for (int row = 0; row < rows; row++, scores += TiledAttention.Tile)
@@ -40,17 +41,18 @@ internal static unsafe class AttentionSoftmax
                     s3 = Seen(s3, (int)(mask >> 48));
                 }
                 Vector512<float> m = Vector512.MaxNative(Vector512.MaxNative(s0, s1), Vector512.MaxNative(s2, s3));
-                Raise(Maximum(Vector256.MaxNative(m.GetLower(), m.GetUpper())), ref top, ref factor);
+                Raise<TExponential>(Maximum(Vector256.MaxNative(m.GetLower(), m.GetUpper())), ref top, ref factor);
                 Vector512<float> shift = Vector512.Create(top);
-                s0 = Exponential.NonPositive(s0 - shift);
-                s1 = Exponential.NonPositive(s1 - shift);
-                s2 = Exponential.NonPositive(s2 - shift);
-                s3 = Exponential.NonPositive(s3 - shift);
+                s0 = TExponential.NonPositive(s0 - shift);
+                s1 = TExponential.NonPositive(s1 - shift);
+                s2 = TExponential.NonPositive(s2 - shift);
+                s3 = TExponential.NonPositive(s3 - shift);
                 if (bits != null)
                 {
-                    ushort* to = bits + row * TiledAttention.Tile;
-                    Narrow(s0, s1).Store(to);
-                    Narrow(s2, s3).Store(to + 32);
+                    Vector512<ushort> low = Narrow(s0, s1), high = Narrow(s2, s3);
+                    low.Store(bits + row * TiledAttention.Tile);
+                    high.Store(bits + row * TiledAttention.Tile + 32);
+                    tileSum = Lanes.Sum(((Odd(low) + Even(low)) + Odd(high)) + Even(high));
                 }
                 else
                 {
@@ -58,8 +60,8 @@ internal static unsafe class AttentionSoftmax
                     s1.Store(scores + 16);
                     s2.Store(scores + 32);
                     s3.Store(scores + 48);
+                    tileSum = Lanes.Sum((s0 + s1) + (s2 + s3));
                 }
-                tileSum = Lanes.Sum((s0 + s1) + (s2 + s3));
             }
             else
             {
@@ -70,20 +72,35 @@ internal static unsafe class AttentionSoftmax
                     m = Vector256.MaxNative(m, s);
                     s.Store(scores + i);
                 }
-                Raise(Maximum(m), ref top, ref factor);
+                Raise<TExponential>(Maximum(m), ref top, ref factor);
                 Vector256<float> shift = Vector256.Create(top);
-                for (int i = 0; i < TiledAttention.Tile; i += 8) Exponential.NonPositive(Vector256.Load(scores + i) - shift).Store(scores + i);
-                Vector256<float> low = (Vector256.Load(scores) + Vector256.Load(scores + 16)) + (Vector256.Load(scores + 32) + Vector256.Load(scores + 48));
-                Vector256<float> high = (Vector256.Load(scores + 8) + Vector256.Load(scores + 24)) + (Vector256.Load(scores + 40) + Vector256.Load(scores + 56));
-                tileSum = Lanes.Sum(Vector512.Create(low, high));
+                for (int i = 0; i < TiledAttention.Tile; i += 8) TExponential.NonPositive(Vector256.Load(scores + i) - shift).Store(scores + i);
                 if (bits != null)
-                    BF16.Encode(new ReadOnlySpan<float>(scores, TiledAttention.Tile), MemoryMarshal.AsBytes(new Span<ushort>(bits + row * TiledAttention.Tile, TiledAttention.Tile)));
+                {
+                    ushort* to = bits + row * TiledAttention.Tile;
+                    BF16.Encode(new ReadOnlySpan<float>(scores, TiledAttention.Tile), MemoryMarshal.AsBytes(new Span<ushort>(to, TiledAttention.Tile)));
+                    Vector512<ushort> low = Vector512.Load(to), high = Vector512.Load(to + 32);
+                    tileSum = Lanes.Sum(((Odd(low) + Even(low)) + Odd(high)) + Even(high));
+                }
+                else
+                {
+                    Vector256<float> low = (Vector256.Load(scores) + Vector256.Load(scores + 16)) + (Vector256.Load(scores + 32) + Vector256.Load(scores + 48));
+                    Vector256<float> high = (Vector256.Load(scores + 8) + Vector256.Load(scores + 24)) + (Vector256.Load(scores + 40) + Vector256.Load(scores + 56));
+                    tileSum = Lanes.Sum(Vector512.Create(low, high));
+                }
             }
             max[row] = top;
             sum[row] = MathF.FusedMultiplyAdd(sum[row], factor, tileSum);
             keep[row] = factor;
         }
     }
+
+    /// <summary>The first and the second of each two weights, in 32 bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Even(Vector512<ushort> weights) => (weights.AsUInt32() << 16).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Odd(Vector512<ushort> weights) => (weights.AsUInt32() & Vector512.Create(0xFFFF_0000u)).AsSingle();
 
     /// <summary>As <see cref="BF16"/> rounds. Scores are sums of bfloat16, so no NaN of theirs has low bits that rounding could carry into the sign.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -95,10 +112,10 @@ internal static unsafe class AttentionSoftmax
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Raise(float tileTop, ref float top, ref float factor)
+    private static void Raise<TExponential>(float tileTop, ref float top, ref float factor) where TExponential : IExponential
     {
         if (tileTop <= top) return;
-        factor = Exponential.NonPositive(top - tileTop);
+        factor = TExponential.NonPositive(top - tileTop);
         top = tileTop;
     }
 

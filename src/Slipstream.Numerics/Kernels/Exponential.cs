@@ -3,6 +3,19 @@ using System.Runtime.Intrinsics;
 
 namespace Slipstream.Numerics.Kernels;
 
+/// <summary>A power of one base, for a softmax: of numbers that are never above 0.</summary>
+internal interface IExponential
+{
+    /// <summary>Sixteen at once.</summary>
+    static abstract Vector512<float> NonPositive(Vector512<float> x);
+
+    /// <summary>Eight at once.</summary>
+    static abstract Vector256<float> NonPositive(Vector256<float> x);
+
+    /// <summary>One.</summary>
+    static abstract float NonPositive(float x);
+}
+
 /// <summary>
 /// e to the power x for the softmax, where x is never above 0. Relative error at most 2e-7; exactly 1 at 0 and exactly 0 below −87.3; NaN stays NaN.
 /// </summary>
@@ -10,7 +23,7 @@ namespace Slipstream.Numerics.Kernels;
 /// x = n ln 2 + r with |r| ≤ ln 2 / 2, e^r by the polynomial of Cephes' <c>expf</c> (Moshier 1989), 2^n by adding n to the exponent bits.
 /// <c>Vector512.Exp</c> goes through double precision and costs about three times as much. The forms below give the same bits for every width.
 /// </remarks>
-internal static class Exponential
+internal readonly struct Exponential : IExponential
 {
     private const float Log2E = 1.44269504088896341f, Ln2High = 0.693359375f, Ln2Low = -2.12194440e-4f;
 

@@ -11,14 +11,12 @@ internal sealed unsafe class HalfLinear<TFormat, TWeights>(ByteRegion data, int 
     {
         CheckShapes(x, y);
         // Who asks for bfloat16 gets it in every product: nothing finer is kept for queries, keys, values and the head, as where models are run in bfloat16 throughout.
-        if (IsRough(x.Precision)) MultiplyRounded(x, y, pool);
+        if (IsRough(Format, x.Precision)) MultiplyRounded(x, y, pool);
         else if (!RowProduct.Fits(InFeatures)) base.Multiply(x, y, pool, exact);
         // SAFETY: (all below) the region was checked against the shape on creation; the activations hold as many rows of this width as y, in every form.
         else if (typeof(TFormat) == typeof(F16) && x.UsesEmitted) Multiply(new EmittedTiles<float>(RowTileKernels.F16ByF32, y.Rows), x.FloatPointer, x, y, pool);
         else Multiply(new CompiledTiles<TWeights>(), x.FloatPointer, x, y, pool);
     }
-
-    internal override bool IsRough(ActivationPrecision precision) => precision == ActivationPrecision.Bf16 && typeof(TFormat) == typeof(BF16);
 
     private void MultiplyRounded(Activations x, Matrix y, ComputePool pool)
     {

@@ -6,6 +6,9 @@ namespace Slipstream.Numerics.Kernels;
 /// <summary>Cache lines asked for before they are read.</summary>
 internal static unsafe class Lines
 {
+    /// <summary>Bytes of a line.</summary>
+    public const int Bytes = 64;
+
     /// <summary>Asks for the line <paramref name="ahead"/> bytes on, into the second-level cache: the first has too few misses at a time to wait for memory with. Where there is no memory, nothing happens.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Ask(void* here, nint ahead)
@@ -22,8 +25,6 @@ internal static unsafe class Lines
 /// <param name="bytes">Bytes of a row.</param>
 internal readonly unsafe struct RowsAhead(byte* from, long* offset, int count, int bytes)
 {
-    private const int LineBytes = 64;
-
     /// <summary>Rows.</summary>
     public int Count => count;
 
@@ -40,6 +41,6 @@ internal readonly unsafe struct RowsAhead(byte* from, long* offset, int count, i
     {
         if (i >= count) return;
         byte* row = from + offset[i];
-        for (nint at = 0; at < bytes; at += LineBytes) Lines.Ask(row, at);
+        for (nint at = 0; at < bytes; at += Lines.Bytes) Lines.Ask(row, at);
     }
 }

@@ -65,8 +65,6 @@ internal sealed unsafe class PackedLinear : Linear
         PackedProduct.Run(new(this), x, y, default, default, pool, exact ? 0 : 1);
     }
 
-    internal override bool IsRough(ActivationPrecision precision) => precision != ActivationPrecision.Int16;
-
     public override void ReadRow(int row, Span<float> destination)
     {
         CheckRow(row, destination);

@@ -81,6 +81,11 @@ internal readonly unsafe ref partial struct TiledAttention
             for (ulong missing = ~wanted; missing != 0; missing &= missing - 1) work.Offsets[BitOperations.TrailingZeroCount(missing)] = any;
             return;
         }
+        if (_isPaired)
+        {
+            FindGroups(wanted, kvHead, ref work);
+            return;
+        }
         if (_rounds)
         {
             PackRounded(wanted, ref packed, kvHead, ref work);

@@ -8,7 +8,7 @@ namespace Slipstream.Numerics.Kernels;
 internal readonly unsafe ref partial struct TiledAttention
 {
     // Rows that are brought into shape together.
-    private const int Step = 16;
+    private const int Step = CachePairs.GroupRows, Groups = Tile / Step;
 
     /// <summary>Makes the wanted places of the tile pairs of bfloat16, where they are not yet.</summary>
     // SAFETY: (all below) slots are the store's, places are those of a tile, and the scratch has room for a tile in each form.
@@ -78,28 +78,33 @@ internal readonly unsafe ref partial struct TiledAttention
     private void AttendRounded(int from, int to, ref AttentionWork work)
     {
         int blocks = (to - from + AttentionPairs.MaxRows - 1) / AttentionPairs.MaxRows, size = (to - from + blocks - 1) / blocks;
+        // Four lines with each pair are a whole tile of the cache: the next one is shared out among the blocks, in order.
+        int asks = !_isPaired || !work.Asks || work.NextRows <= 0 ? 0 : blocks == 1 ? 4 : blocks < 4 ? 2 : 1, left = asks > 0 ? 4 / asks : 0;
+        long ask = asks > 0 ? work.NextOffsets[0] : 0;
         for (int q = from; q < to; q += size)
         {
             int rows = Math.Min(size, to - q);
             ulong any = 0;
             for (int i = 0; i < rows; i++) any |= work.Masks[q + i];
             if (any == 0) continue;
-            PairCall call = new()
+            int first = BitOperations.TrailingZeroCount(any) / Step, end = (Tile + Step - 1 - BitOperations.LeadingZeroCount(any)) / Step;
+            ScoreCall scores = new()
             {
-                A = (uint*)(work.QueryBits + (nint)q * _stride), ABytes = _stride * sizeof(ushort), B = work.KeyPairs, BBytes = Tile * sizeof(uint), Count = _stride / 2,
-                C = work.Scores, CBytes = Tile * sizeof(float),
+                Queries = (uint*)(work.QueryBits + (nint)q * _stride), QueryBytes = _stride * sizeof(ushort), Keys = work.KeyGroups, Pairs = _stride / 2, Ask = _keys + ask,
+                Masks = work.Masks + q, Max = work.Span.Max + q, Sum = work.Span.Sum + q, Keep = work.Keep, Weights = work.WeightBits, Scores = work.Scores,
             };
-            AttentionPairs.Multiply(rows, (Tile - BitOperations.LeadingZeroCount(any) + 15) & ~15, call, _roundsEmitted);
-            AttentionSoftmax.Step(rows, work.Scores, work.Masks + q, work.Span.Max + q, work.Span.Sum + q, work.Keep, work.WeightBits);
+            AttentionPairs.Weigh(rows, end, scores, _roundsEmitted, asks);
             PackValues(ref work);
-            int first = BitOperations.TrailingZeroCount(any) / 2, end = (Tile + 1 - BitOperations.LeadingZeroCount(any)) / 2;
-            call = new PairCall
+            ValueCall values = new()
             {
-                A = (uint*)work.WeightBits + first, ABytes = Tile * sizeof(ushort), B = work.ValuePairs + (nint)first * _stride, BBytes = _stride * sizeof(uint), Count = end - first,
-                C = work.Span.Values + (nint)q * _stride, CBytes = _stride * sizeof(float), Keep = work.Keep,
+                Weights = (uint*)work.WeightBits + first * (Step / 2), WeightBytes = Tile * sizeof(ushort), Values = work.ValueGroups + first, RowBytes = _stride * sizeof(uint), Groups = end - first,
+                Results = work.Span.Values + (nint)q * _stride, ResultBytes = _stride * sizeof(float), Keep = work.Keep, Ask = _values + ask,
             };
-            AttentionPairs.Multiply(rows, _stride, call, _roundsEmitted);
+            AttentionPairs.AddValues(rows, _stride, values, _roundsEmitted, asks);
+            ask += _stride / 2 * Lines.Bytes * asks;
+            if (--left == 0) asks = 0;
         }
+        work.Asks = false;
     }
 
     /// <summary>Rounds the item's queries.</summary>

@@ -30,8 +30,8 @@ internal readonly unsafe ref partial struct TiledAttention
         {
             // The scratch has room for whole vectors of maxima; what stands beyond the last row is not used.
             Vector256<float> old = Vector256.Load(total.Max + first), own = Vector256.Load(span.Max + first), max = Vector256.Max(old, own);
-            Exponential.NonPositive(old - max).Store(keep);
-            Exponential.NonPositive(own - max).Store(add);
+            (_rounds ? PowerOfTwo.NonPositive(old - max) : Exponential.NonPositive(old - max)).Store(keep);
+            (_rounds ? PowerOfTwo.NonPositive(own - max) : Exponential.NonPositive(own - max)).Store(add);
             for (int i = 0; i < Math.Min(Together, count - first); i++)
             {
                 int q = first + i;

@@ -16,7 +16,7 @@ namespace Slipstream.Numerics.Kernels;
 /// </para>
 /// <para>
 /// An item is some rows of one sequence and one key-value head. A tile is widened once for all rows and query heads of the item (<see cref="AttentionPacking"/>);
-/// floats are read where they lie, unless they are rounded. A row that is not seen takes no part in a result, whatever it holds.
+/// floats are read where they lie, unless they are rounded, and so is bfloat16 where a group of sixteen rows lies together (<see cref="CachePairs"/>). A row that is not seen takes no part in a result, whatever it holds.
 /// </para>
 /// </remarks>
 internal readonly unsafe ref partial struct TiledAttention : IRangeJob
@@ -38,14 +38,14 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     private readonly int _group, _kvHeads, _headSize, _stride, _queryStride, _outputStride, _window, _partialStride;
     private readonly long _rowBytes, _headStride;
     private readonly float _scale;
-    private readonly bool _split, _inPlace, _isWhole, _rounds, _roundsEmitted;
+    private readonly bool _split, _inPlace, _isWhole, _isPaired, _rounds, _roundsEmitted;
     private readonly ComputeCounters _counters;
 
     /// <summary>Describes one layer's attention.</summary>
     /// <param name="plan">Who sees whom.</param>
     /// <param name="scratch">Memory to work in; one job uses it at a time.</param>
     /// <param name="queries"><c>[rows, heads · headSize]</c>, rotated.</param>
-    /// <param name="keys">The layer's keys, <c>[kvHeads, slots, headSize]</c>, each head's as <see cref="CacheRows"/> stores it: what one head reads lies together.</param>
+    /// <param name="keys">The layer's keys, <c>[kvHeads, slots, headSize]</c>, each head's as <see cref="CacheRows"/> or <see cref="CachePairs"/> stores it: what one head reads lies together.</param>
     /// <param name="values">The layer's values, the same shape.</param>
     /// <param name="type">How keys and values are stored.</param>
     /// <param name="output"><c>[rows, heads · headSize]</c>, overwritten.</param>
@@ -53,7 +53,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     /// <param name="scale">Factor of the scores, usually 1 / √headSize.</param>
     /// <param name="window">Positions a row sees, itself included; 0 for all.</param>
     /// <param name="counters">Receives the bytes read.</param>
-    /// <param name="rounds">Whether queries, keys, weights and values are rounded to bfloat16 (<see cref="AttentionPairs"/>).</param>
+    /// <param name="rounds">Whether queries, keys, weights and values are rounded to bfloat16 (<see cref="AttentionPairs"/>); over a cache of bfloat16 they are in any case.</param>
     public TiledAttention(AttentionPlan plan, AttentionScratch scratch, Matrix queries, ByteRegion keys, ByteRegion values, CacheType type, Matrix output, int kvHeads, float scale, int window, ComputeCounters counters, bool rounds = false)
     {
         _plan = plan;
@@ -69,12 +69,13 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         _headStride = keys.Length / kvHeads;
         _queryStride = queries.Stride;
         _outputStride = output.Stride;
-        _scale = scale;
         _window = window;
         _counters = counters;
         _isWhole = type == CacheType.F32 && _stride == _headSize;
-        _inPlace = _isWhole && !rounds;
-        _rounds = rounds;
+        _isPaired = type == CacheType.Bf16;
+        _rounds = rounds || _isPaired;
+        _inPlace = _isWhole && !_rounds;
+        _scale = _rounds ? scale * PowerOfTwo.Log2E : scale;
         _roundsEmitted = scratch.UsesEmitted && AttentionPairs.HasEmitted;
         _partialStride = plan.MostRows * _group * (_stride + 2);
         _split = plan.SpanCount > plan.ItemCount && plan.ItemCount * kvHeads < scratch.ItemsToSplit && (long)plan.SpanCount * kvHeads * _partialStride <= scratch.PartialLength;
@@ -218,6 +219,11 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         ref readonly AttentionSequence s = ref _plan.Sequence(item.Sequence);
         int first = LowerBound(s.Positions, s.Cached, begin);
         work.NextRows = Math.Min(Tile, s.Cached + item.First + item.Rows - first);
+        if (_isPaired)
+        {
+            if (work.NextRows > 0) work.NextOffsets[0] = GroupOffset(s.Slots[first], kvHead);
+            return;
+        }
         Offsets(s.Slots.AsSpan(first, work.NextRows), _rowBytes, kvHead * _headStride, work.NextOffsets);
     }
 
@@ -301,7 +307,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
             if (any == 0) continue;
             int count = (Tile - BitOperations.LeadingZeroCount(any) + 15) / 16 * 16;
             AttentionScores.Multiply(rows, work.Queries + (long)q * _stride, keys, work.Offsets, count, _stride, work.Scores, Ahead(pass, 2 * blocks, in work));
-            AttentionSoftmax.Step(rows, work.Scores, work.Masks + q, work.Span.Max + q, work.Span.Sum + q, work.Keep);
+            AttentionSoftmax.Step<Exponential>(rows, work.Scores, work.Masks + q, work.Span.Max + q, work.Span.Sum + q, work.Keep);
             AddValues(q, rows, any, all, Ahead(pass + 1, 2 * blocks, in work), ref work);
         }
         work.Asks = false;

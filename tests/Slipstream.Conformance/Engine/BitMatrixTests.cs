@@ -34,6 +34,7 @@ public sealed class BitMatrixTests
 
     [Theory]
     [InlineData("models/llama", CacheType.F16), InlineData("models/llama", CacheType.Q8), InlineData("models/qwen2-mixed-window", CacheType.F16), InlineData("models/qwen2-mixed-window", CacheType.Q8)]
+    [InlineData("models/llama-mqa", CacheType.Bf16), InlineData("models/qwen2-mixed-window", CacheType.Bf16), InlineData("gguf/tiny-Q8_0.gguf", CacheType.Bf16)]
     [InlineData("models/llama-mqa", CacheType.Q8), InlineData("gguf/tiny-Q8_0.gguf", CacheType.F16), InlineData("gguf/tiny-Q8_0.gguf", CacheType.Q8)]
     public void Greedy_is_identical_with_a_rounded_cache(string target, CacheType type) => Check(target, new SamplingOptions(), RejectionVerifier.Instance, type);
 
@@ -68,7 +69,7 @@ public sealed class BitMatrixTests
     }
 
     /// <summary>Runs every setting and compares it with the plain run of one sequence at a time.</summary>
-    internal static void Check(string target, SamplingOptions sampling, IVerifier verifier, CacheType type = CacheType.F32, ActivationPrecision? precision = null, KernelTier kernels = KernelTier.Auto)
+    internal static void Check(string target, SamplingOptions sampling, IVerifier verifier, CacheType? type = null, ActivationPrecision? precision = null, KernelTier kernels = KernelTier.Auto)
     {
         string path = Assets.Path("goldens", target);
         bool gguf = target.EndsWith(".gguf", StringComparison.Ordinal);

@@ -76,27 +76,96 @@ public sealed unsafe class AttentionKernelTests
 
     [Theory]
     [InlineData(false), InlineData(true)]
-    public void Products_of_pairs_have_the_bits_of_their_definition(bool emitted)
+    public void Weights_of_pairs_have_the_bits_of_their_definition(bool emitted)
+    {
+        Assert.SkipWhen(emitted && !(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted), $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
+        Random random = new(7);
+        uint** b = stackalloc uint*[4];
+        foreach (int width in (ReadOnlySpan<int>)[16, 48, 64, 208])
+            for (int rows = 1; rows <= AttentionPairs.MaxRows; rows++)
+                for (int groups = 1; groups <= 4; groups++)
+                    foreach (int asks in (ReadOnlySpan<int>)[0, 1, 2, 4])
+                    {
+                        // Keys that are far apart, so that some weights vanish; the groups need not follow each other.
+                        float[] q = Fill(random, rows * width, 4), k = Fill(random, 64 * width, asks * asks + 1), room = new float[rows * 64], keep = new float[rows];
+                        float[] max = [.. Enumerable.Range(0, rows).Select(i => asks == 0 || i == 2 ? float.NegativeInfinity : 20 * i - 10)], sum = [.. max.Select(m => float.IsNegativeInfinity(m) ? 0 : 1.5f)];
+                        ulong[] masks = [.. Enumerable.Range(0, rows).Select(i => (i == 3 ? 0 : asks == 1 ? ulong.MaxValue : (ulong)random.NextInt64() | 1) & (ulong.MaxValue >> (64 - 16 * groups)))];
+                        ushort[] weights = new ushort[rows * 64];
+                        uint[] left = [.. Enumerable.Range(0, q.Length / 2).Select(i => Pair(q[2 * i], q[2 * i + 1]))], right = new uint[32 * width];
+                        for (int j = 0; j < 64; j++)
+                            for (int i = 0; i < width / 2; i++) right[(j / 16 * width / 2 + i) * 16 + j % 16] = Pair(k[j * width + 2 * i], k[j * width + 2 * i + 1]);
+                        float[] beforeMax = [.. max], beforeSum = [.. sum];
+                        // SAFETY: the arrays hold the rows and groups that the call names, and are fixed.
+                        fixed (uint* pl = left, pr = right)
+                        fixed (float* ps = room, pm = max, pt = sum, pk = keep)
+                        fixed (ulong* pb = masks)
+                        fixed (ushort* pw = weights)
+                        {
+                            for (int g = 0; g < 4; g++) b[g] = pr + (3 - g) * 8 * width;
+                            ScoreCall call = new() { Queries = pl, QueryBytes = width * 2, Keys = b, Pairs = width / 2, Ask = (byte*)ps, Masks = pb, Max = pm, Sum = pt, Keep = pk, Weights = pw, Scores = ps };
+                            AttentionPairs.Weigh(rows, groups, call, emitted, asks);
+                        }
+                        for (int r = 0; r < rows; r++)
+                        {
+                            float[] e = new float[64];
+                            for (int j = 0; j < 64; j++) e[j] = (masks[r] >> j & 1) != 0 ? AttentionPairs.Reference(0, q.AsSpan(r * width, width), k.AsSpan(((3 - j / 16) * 16 + j % 16) * width, width)) : float.NegativeInfinity;
+                            float top = MathF.Max(beforeMax[r], e.Max()), factor = masks[r] == 0 ? 1 : PowerOfTwo.NonPositive(beforeMax[r] - top);
+                            for (int j = 0; j < 64; j++) e[j] = masks[r] == 0 ? 0 : PowerOfTwo.NonPositive(e[j] - top);
+                            // Rounded weights are added up: pairs of the first 32 and then of the others, of each the odd one first.
+                            float Rounded(int j) => BitConverter.UInt32BitsToSingle((uint)BF16.FromSingle(e[j]) << 16);
+                            Vector512<float> all = Vector512.Create([.. Enumerable.Range(0, 16).Select(i => Rounded(2 * i + 1) + Rounded(2 * i) + Rounded(33 + 2 * i) + Rounded(32 + 2 * i))]);
+                            Assert.Equal(top, max[r]);
+                            Assert.Equal(factor, keep[r]);
+                            Assert.Equal(MathF.FusedMultiplyAdd(beforeSum[r], factor, Lanes.Sum(all)), sum[r]);
+                            for (int j = 0; j < 16 * groups; j++) Assert.Equal(BF16.FromSingle(e[j]), weights[r * 64 + j]);
+                        }
+                    }
+    }
+
+    [Fact]
+    public void The_power_of_two_is_exact_at_its_ends_and_close_between()
+    {
+        foreach ((float x, float expected) in (ReadOnlySpan<(float, float)>)[(0, 1), (-0f, 1), (-1, 0.5f), (-125, MathF.ScaleB(1, -125)), (-125.5f, 0), (float.NegativeInfinity, 0), (-1e30f, 0), (float.NaN, float.NaN)])
+            Assert.Equal(expected, PowerOfTwo.NonPositive(x));
+        Random random = new(1);
+        for (int i = 0; i < 4096; i++)
+        {
+            float[] x = [.. Enumerable.Range(0, 16).Select(_ => -(float)(random.NextDouble() * random.NextDouble() * 125))];
+            Vector512<float> y = PowerOfTwo.NonPositive(Vector512.Create(x));
+            Assert.Equal(y.GetLower(), PowerOfTwo.NonPositive(Vector256.Create(x)));
+            for (int j = 0; j < 16; j++) Assert.InRange(Math.Abs(y[j] / Math.Pow(2, x[j]) - 1), 0, 3e-6);
+        }
+    }
+
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public void Values_of_pairs_have_the_bits_of_their_definition(bool emitted)
     {
         Assert.SkipWhen(emitted && !(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted), $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
         const int stride = 144;
-        Random random = new(7);
+        Random random = new(9);
+        uint** lists = stackalloc uint*[4];
         foreach (int columns in (ReadOnlySpan<int>)[16, 32, 48, 64, 80, 128])
             for (int rows = 1; rows <= AttentionPairs.MaxRows; rows++)
-                foreach (int pairs in (ReadOnlySpan<int>)[1, 3, 32])
-                    foreach (bool keeps in (ReadOnlySpan<bool>)[false, true])
+                foreach (int groups in (ReadOnlySpan<int>)[1, 2, 4])
+                    foreach (int asks in (ReadOnlySpan<int>)[0, 1, 2, 4])
                     {
+                        int pairs = 8 * groups;
                         float[] a = Fill(random, rows * 2 * pairs), b = Fill(random, 2 * pairs * stride), keep = Fill(random, rows), before = Fill(random, rows * stride), c = [.. before];
                         uint[] left = [.. Enumerable.Range(0, a.Length / 2).Select(i => Pair(a[2 * i], a[2 * i + 1]))];
                         uint[] right = [.. Enumerable.Range(0, pairs * stride).Select(i => Pair(b[2 * (i / stride) * stride + i % stride], b[(2 * (i / stride) + 1) * stride + i % stride]))];
-                        // SAFETY: the arrays hold the rows and columns that the call names, and are fixed.
+                        // SAFETY: the arrays hold the rows, columns and groups that the call names, and are fixed.
                         fixed (uint* pl = left, pr = right)
                         fixed (float* pk = keep, pc = c)
-                            AttentionPairs.Multiply(rows, columns, new PairCall { A = pl, ABytes = pairs * 4, B = pr, BBytes = stride * 4, Count = pairs, C = pc, CBytes = stride * 4, Keep = keeps ? pk : null }, emitted);
+                        {
+                            for (int g = 0; g < groups; g++) lists[g] = pr + 8 * g * stride;
+                            ValueCall call = new() { Weights = pl, WeightBytes = pairs * 4, Values = lists, RowBytes = stride * 4, Groups = groups, Results = pc, ResultBytes = stride * 4, Keep = pk, Ask = (byte*)pc };
+                            AttentionPairs.AddValues(rows, columns, call, emitted, asks);
+                        }
                         for (int r = 0; r < rows; r++)
                             for (int j = 0; j < stride; j++)
                             {
-                                float from = keeps ? before[r * stride + j] * keep[r] : 0;
+                                float from = before[r * stride + j] * keep[r];
                                 float[] column = [.. Enumerable.Range(0, 2 * pairs).Select(i => b[i * stride + j])];
                                 Assert.Equal(j < columns ? AttentionPairs.Reference(from, a.AsSpan(r * 2 * pairs, 2 * pairs), column) : before[r * stride + j], c[r * stride + j]);
                             }
@@ -131,7 +200,7 @@ public sealed unsafe class AttentionKernelTests
                 float At(int row, int column) => rows[row * 7 % 64 * columns + column];
                 for (int i = 0; i < columns / 2; i++)
                     for (int j = 0; j < 64; j++)
-                        Assert.Equal(j >= first && j < end ? Pair(At(j, 2 * i), At(j, 2 * i + 1)) : 7u, byColumns[i * 64 + j]);
+                        Assert.Equal(j >= first && j < end ? Pair(At(j, 2 * i), At(j, 2 * i + 1)) : 7u, byColumns[(j / 16 * columns / 2 + i) * 16 + j % 16]);
                 for (int i = 0; i < 32; i++)
                     for (int j = 0; j < columns; j++)
                         Assert.Equal(2 * i >= first && 2 * i < end ? Pair(At(2 * i, j), At(2 * i + 1, j)) : 7u, byRows[i * columns + j]);
@@ -151,7 +220,7 @@ public sealed unsafe class AttentionKernelTests
                     if ((mask >> i & 1) == 0) scores[i] = i % 2 == 0 ? float.NaN : 1e30f; // What is not seen may be anything.
                 float max = before, sum = float.IsNegativeInfinity(before) ? 0 : 2.5f, expectedMax = max, expectedSum = sum, keep;
                 // SAFETY: the tile has 64 scores and is fixed.
-                fixed (float* s = scores) AttentionSoftmax.Step(1, s, &mask, &max, &sum, &keep);
+                fixed (float* s = scores) AttentionSoftmax.Step<Exponential>(1, s, &mask, &max, &sum, &keep);
                 float expectedKeep = AttentionSoftmax.Reference(expected, mask, ref expectedMax, ref expectedSum);
                 Assert.Equal(expectedMax, max);
                 Assert.Equal(expectedSum, sum, 1e-5f * expectedSum);
@@ -233,7 +302,11 @@ public sealed unsafe class AttentionKernelTests
             }
             for (int rows = 1; rows <= AttentionPairs.MaxRows; rows++)
                 for (int vectors = 1; vectors <= AttentionPairs.Columns / 16; vectors++)
-                    Assert.InRange(MachineCode.Check(PairKernels.Multiply(rows, vectors).Assemble(windows), windows).Count, 40, 180);
+                    foreach (int asks in (ReadOnlySpan<int>)[0, 1, 2, 4])
+                    {
+                        Assert.InRange(MachineCode.Check(PairKernels.Weigh(rows, vectors, asks).Assemble(windows), windows).Count, 100, 600);
+                        Assert.InRange(MachineCode.Check(PairKernels.AddValues(rows, vectors, asks).Assemble(windows), windows).Count, 40, 180);
+                    }
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Slipstream.Numerics;
 using Slipstream.Numerics.Kernels;
 
@@ -76,7 +77,7 @@ public sealed class TiledAttentionTests
 
     [Theory]
     [InlineData(CacheType.F32, false), InlineData(CacheType.F16, false), InlineData(CacheType.Q8, false)]
-    [InlineData(CacheType.F32, true), InlineData(CacheType.F16, true), InlineData(CacheType.Q8, true)]
+    [InlineData(CacheType.F32, true), InlineData(CacheType.F16, true), InlineData(CacheType.Q8, true), InlineData(CacheType.Bf16, true)]
     public void Positions_shared_out_over_workers_do_not_change_a_bit(CacheType type, bool rounds)
     {
         foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(6, 2, 64, 0), (4, 4, 40, 0), (8, 1, 20, 300), (3, 1, 64, 100)])
@@ -177,6 +178,40 @@ public sealed class TiledAttentionTests
                 }
     }
 
+    [Theory]
+    [InlineData(KernelTier.Auto), InlineData(KernelTier.Intrinsics)]
+    public void A_cache_of_bfloat16_has_the_bits_of_rounding_when_read(KernelTier kernels)
+    {
+        foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(9, 3, 64, 0), (4, 1, 80, 9), (6, 2, 7, 0), (8, 1, 128, 70), (2, 2, 48, 0), (1, 1, 33, 100)])
+            foreach ((int cached, int[] parents) in ((int, int[])[])[(0, [-1]), (0, [.. Enumerable.Range(-1, 40)]), (63, [-1]), (70, [-1, 0, 1]), (300, [.. Enumerable.Range(-1, 130)]), (61, [-1, 0, 0, 2, 1, 3, 3, 6]), (200, [-1, 0, 1, 1, 0, -1, 5, 6, 2, 3])])
+            {
+                Case rounding = Case.Random(heads, kvHeads, headSize, window, cached, parents, seed: cached + headSize) with { Rounds = true, Kernels = kernels };
+                float[] expected = rounding.Run(out _);
+                Case c = rounding with { Type = CacheType.Bf16, Rounds = false };
+                Assert.Equal(expected, c.Run(out long bytes));
+                Assert.Equal(c.ExpectedBytes(), bytes);
+                Assert.Equal(expected, c.Run(out _, threads: 2, workers: 100));
+                // Rows that lie anywhere, one place further than in the tile, in groups in another order.
+                Assert.Equal(expected, c.ShuffleSlots(9).Run(out _));
+                Assert.Equal(expected, c.MoveSlots(i => i + 1).Run(out _));
+                Assert.Equal(expected, c.MoveSlots(i => i + (i / 16 % 3) * 160).Run(out _, workers: 100));
+                Case gaps = rounding.Drop(p => p is (>= 10 and < 20) or (>= 64 and < 97));
+                Assert.Equal(gaps.Run(out _), (gaps with { Type = CacheType.Bf16 }).Run(out _));
+            }
+    }
+
+    [Fact]
+    public void What_a_group_held_before_takes_no_part()
+    {
+        Case c = Case.Random(6, 2, 32, 0, 70, [-1, 0, 1], seed: 13) with { Type = CacheType.Bf16 };
+        Case spread = c.MoveSlots(i => i + (i / 16 % 2) * 160);
+        float[] expected = c.Run(out _), values = [.. spread.Values];
+        int stride = c.KvHeads * c.HeadSize;
+        for (int slot = 0; slot < values.Length / stride; slot++)
+            if (!spread.Slots.Contains(slot)) values.AsSpan(slot * stride, stride).Fill(slot % 2 == 0 ? float.NaN : float.PositiveInfinity);
+        Assert.Equal(expected, (spread with { Values = values }).Run(out _));
+    }
+
     [Fact]
     public void Positions_with_gaps_stay_where_they_were()
     {
@@ -225,7 +260,7 @@ public sealed class TiledAttentionTests
         public float[] Run(out long bytes, int threads = 1, int? workers = null, int contextLength = 65536)
         {
             using ComputePool pool = new(threads);
-            using NativeBuffer<byte> keys = Stored(Keys), values = Stored(Values);
+            using NativeBuffer<byte> keys = Stored(Keys, keys: true), values = Stored(Values, keys: false);
             float[] output = new float[Rows * Width];
             using AttentionScratch scratch = new(workers ?? threads, Heads, KvHeads, HeadSize, contextLength, Kernels);
             AttentionPlan plan = new(scratch.RowsPerItem, KvHeads, threads);
@@ -275,14 +310,16 @@ public sealed class TiledAttentionTests
         /// <summary>The same with bfloat16 for what attention rounds: scaled queries, keys and values.</summary>
         public Case InBfloat16()
         {
-            float scale = 1 / MathF.Sqrt(HeadSize);
-            static float Round(float x) => BitConverter.UInt32BitsToSingle((uint)BF16.FromSingle(x) << 16);
-            return this with { Queries = [.. Queries.Select(q => Round(q * scale) / scale)], Keys = [.. Keys.Select(Round)], Values = [.. Values.Select(Round)] };
+            float scale = 1 / MathF.Sqrt(HeadSize) * PowerOfTwo.Log2E;
+            return this with { Queries = [.. Queries.Select(q => InBits(q * scale) / scale)], Keys = [.. Keys.Select(InBits)], Values = [.. Values.Select(InBits)] };
         }
+
+        private static float InBits(float x) => BitConverter.UInt32BitsToSingle((uint)BF16.FromSingle(x) << 16);
 
         private float[] Round(float[] rows)
         {
             float[] rounded = new float[rows.Length];
+            if (Type == CacheType.Bf16) return [.. rows.Select(InBits)];
             byte[] bytes = new byte[Bytes];
             for (int at = 0; at < rows.Length; at += HeadSize)
             {
@@ -292,13 +329,25 @@ public sealed class TiledAttentionTests
             return rounded;
         }
 
-        private NativeBuffer<byte> Stored(float[] rows)
+        private NativeBuffer<byte> Stored(float[] rows, bool keys)
         {
-            int slots = rows.Length / (KvHeads * HeadSize);
-            NativeBuffer<byte> stored = new((long)slots * KvHeads * Bytes);
+            int slots = rows.Length / (KvHeads * HeadSize), room = Type == CacheType.Bf16 ? (slots + 15) / 16 * 16 : slots;
+            NativeBuffer<byte> stored = new((long)room * KvHeads * Bytes);
+            // What no row was written to may hold anything finite.
+            if (Type == CacheType.Bf16) MemoryMarshal.Cast<byte, ushort>(stored.Span(0, (int)stored.Length)).Fill(BF16.FromSingle(-3));
             for (int slot = 0; slot < slots; slot++)
                 for (int head = 0; head < KvHeads; head++)
-                    CacheRows.Store(Type, rows.AsSpan((slot * KvHeads + head) * HeadSize, HeadSize), stored.Span(((long)head * slots + slot) * Bytes, Bytes));
+                {
+                    ReadOnlySpan<float> row = rows.AsSpan((slot * KvHeads + head) * HeadSize, HeadSize);
+                    if (Type != CacheType.Bf16)
+                    {
+                        CacheRows.Store(Type, row, stored.Span(((long)head * room + slot) * Bytes, Bytes));
+                        continue;
+                    }
+                    Span<byte> group = stored.Span(((long)head * room + slot / 16 * 16) * Bytes, CachePairs.GroupBytes(HeadSize));
+                    if (keys) CachePairs.StoreKey(row, group, slot % 16);
+                    else CachePairs.StoreValue(row, group, slot % 16);
+                }
             return stored;
         }
 
@@ -306,6 +355,13 @@ public sealed class TiledAttentionTests
         {
             int[] slots = [.. Slots];
             new Random(seed).Shuffle(slots);
+            return this with { Slots = slots, Keys = Move(Keys, slots), Values = Move(Values, slots) };
+        }
+
+        /// <summary>The same rows in other slots.</summary>
+        public Case MoveSlots(Func<int, int> to)
+        {
+            int[] slots = [.. Slots.Select(to)];
             return this with { Slots = slots, Keys = Move(Keys, slots), Values = Move(Values, slots) };
         }
 
@@ -333,7 +389,7 @@ public sealed class TiledAttentionTests
         private float[] Move(float[] rows, int[] slots)
         {
             int stride = KvHeads * HeadSize;
-            float[] moved = new float[rows.Length];
+            float[] moved = new float[(slots.Max() + 1) * stride];
             for (int i = 0; i < slots.Length; i++) rows.AsSpan(Slots[i] * stride, stride).CopyTo(moved.AsSpan(slots[i] * stride));
             return moved;
         }

@@ -31,9 +31,9 @@ internal unsafe struct TileCall
 /// <summary>Brings rows of a tile into the pairs of <see cref="AttentionPairs"/>, rounded by <c>vcvtne2ps2bf16</c>, which .NET does not expose.</summary>
 internal static unsafe class TileKernels
 {
-    private const int Rows = 16, PairRowBytes = TiledAttention.Tile * sizeof(uint);
+    private const int Rows = 16, PairRowBytes = Rows * sizeof(uint);
 
-    /// <summary>Pairs of columns of sixteen rows at a time: a transpose of sixteen times sixteen pairs in registers.</summary>
+    /// <summary>Pairs of columns of sixteen rows at a time, one group after the other: a transpose of sixteen times sixteen pairs in registers.</summary>
     public static EmittedKernel<TileCall> PairColumns(bool asks) => Columns[asks ? 1 : 0];
 
     /// <summary>Pairs of two rows at a time.</summary>
@@ -50,7 +50,6 @@ internal static unsafe class TileKernels
         KernelFrame.Load(c, r8, r9, r10, r11, r12, rdx);
         c.Label(ref block);
         c.mov(r13, r8);  // The columns of this step, in every row.
-        c.mov(r14, r12); // The first of its pairs.
         c.mov(r15, r11); // Columns left.
         c.Label(ref step);
         c.cmp(r15, 2 * Rows);
@@ -66,9 +65,9 @@ internal static unsafe class TileKernels
             c.prefetcht1(__byte_ptr[r13 + rax + 64]);
         }
         Transpose();
-        for (int pair = 0; pair < Rows; pair++) c.vmovdqu64(__zmmword_ptr[r14 + pair * PairRowBytes], Zmm(pair));
+        for (int pair = 0; pair < Rows; pair++) c.vmovdqu64(__zmmword_ptr[r12 + pair * PairRowBytes], Zmm(pair));
         c.add(r13, 128);
-        c.add(r14, Rows * PairRowBytes);
+        c.add(r12, Rows * PairRowBytes);
         c.sub(r15, 2 * Rows);
         c.jnz(step);
         c.jmp(next);
@@ -82,10 +81,10 @@ internal static unsafe class TileKernels
             c.prefetcht1(__byte_ptr[r13 + rax]);
         }
         Transpose();
-        for (int pair = 0; pair < Rows / 2; pair++) c.vmovdqu64(__zmmword_ptr[r14 + pair * PairRowBytes], Zmm(pair));
+        for (int pair = 0; pair < Rows / 2; pair++) c.vmovdqu64(__zmmword_ptr[r12 + pair * PairRowBytes], Zmm(pair));
+        c.add(r12, Rows / 2 * PairRowBytes);
         c.Label(ref next);
         c.add(r9, 8 * Rows);
-        c.add(r12, Rows * sizeof(uint));
         c.dec(r10);
         c.jnz(block);
 
