@@ -27,6 +27,9 @@ internal sealed record BenchOptions
     /// <summary>How activations enter our products.</summary>
     public ActivationPrecision Activations { get; init; } = ActivationPrecision.Auto;
 
+    /// <summary>How our cache stores its rows; null for the type the model takes by itself.</summary>
+    public CacheType? CacheType { get; init; }
+
     /// <summary>Whether to measure where the time of our passes goes.</summary>
     public bool Profile { get; init; }
 
@@ -56,12 +59,12 @@ internal static class BenchSession
             : options.Model!;
         progress($"loading {Path.GetFileName(path)}");
         BenchPlan plan = options.Plan;
-        using SlipstreamContender ours = new(path, options.Threads, options.Activations, plan.All.Max(w => w.Rows));
+        using SlipstreamContender ours = new(path, options.Threads, options.Activations, plan.All.Max(w => w.Rows), options.CacheType);
         string format = options.Shape is null ? MainFormat(ours.Tensors) : options.Mix.Name;
         List<IContender> peers = [];
         try
         {
-            Operations operations = new(ours.Config, ours.Tensors, options.Activations);
+            Operations operations = new(ours.Config, ours.Tensors, options.Activations, options.CacheType);
             foreach (string peer in options.Peers)
             {
                 progress($"loading {peer}");

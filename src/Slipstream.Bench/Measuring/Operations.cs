@@ -14,7 +14,8 @@ internal sealed class Operations
     /// <param name="config">Its shape.</param>
     /// <param name="tensors">Its tensors.</param>
     /// <param name="precision">How activations enter products.</param>
-    public Operations(ModelConfig config, IEnumerable<TensorInfo> tensors, ActivationPrecision precision)
+    /// <param name="cacheType">How the cache stores its rows; null for what the model takes by itself.</param>
+    public Operations(ModelConfig config, IEnumerable<TensorInfo> tensors, ActivationPrecision precision, CacheType? cacheType = null)
     {
         _config = config;
         TensorInfo[] matrices = [.. tensors.Where(t => t.Shape.Length == 2)];
@@ -30,7 +31,7 @@ internal sealed class Operations
             ref long head = ref int8 ? ref _headInt8 : ref bf16 ? ref _headBf16 : ref _headF32;
             (isHead ? ref head : ref body) += 2 * tensor.Elements;
         }
-        _attentionRounds = config.KvLayout(precision).Type == CacheType.Bf16;
+        _attentionRounds = cacheType == CacheType.Bf16 || config.AttendsInBfloat16(precision);
     }
 
     /// <summary>The least time a pass can take by its operations, in seconds.</summary>

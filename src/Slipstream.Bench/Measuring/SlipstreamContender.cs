@@ -7,6 +7,7 @@ namespace Slipstream.Bench;
 internal sealed class SlipstreamContender : IContender
 {
     private readonly LoadedModel _loaded;
+    private readonly KvLayout _layout;
     private readonly int _maxRows, _kvBlock;
     private KvStore? _store;
     private KvTable[] _tables = [];
@@ -19,15 +20,17 @@ internal sealed class SlipstreamContender : IContender
     /// <param name="threads">Threads; 0 for one a processor.</param>
     /// <param name="precision">How activations enter products.</param>
     /// <param name="maxRows">The most rows of a pass.</param>
+    /// <param name="cacheType">How the cache stores its rows; null for what the model takes by itself.</param>
     /// <exception cref="SlipstreamException">It cannot be used.</exception>
-    public SlipstreamContender(string path, int threads, ActivationPrecision precision, int maxRows)
+    public SlipstreamContender(string path, int threads, ActivationPrecision precision, int maxRows, CacheType? cacheType = null)
     {
-        ModelOptions options = new() { Threads = threads, Activations = precision, MaxBatch = 1, PrefillChunk = maxRows };
+        ModelOptions options = new() { Threads = threads, Activations = precision, MaxBatch = 1, PrefillChunk = maxRows, CacheType = cacheType };
         _kvBlock = options.KvBlock;
         _maxRows = maxRows;
         _loaded = LoadedModel.Load(path, options);
+        _layout = options.KvLayout(Config);
         (_positions, _parents, _outputs) = (new int[maxRows], new int[maxRows], new int[maxRows]);
-        Description = $"Slipstream, {Path.GetFileName(path)} ({_loaded.Model.WeightBytes / 1e6:f0} MB of weights), {Pool.Threads} threads, activations {precision switch { ActivationPrecision.Auto => "auto", ActivationPrecision.F32 => "f32", ActivationPrecision.Int16 => "int16", ActivationPrecision.Bf16 => "bf16", _ => "int8" }}";
+        Description = $"Slipstream, {Path.GetFileName(path)} ({_loaded.Model.WeightBytes / 1e6:f0} MB of weights), {Pool.Threads} threads, activations {precision switch { ActivationPrecision.Auto => "auto", ActivationPrecision.F32 => "f32", ActivationPrecision.Int16 => "int16", ActivationPrecision.Bf16 => "bf16", _ => "int8" }}, cache {_layout.Type switch { CacheType.F32 => "f32", CacheType.F16 => "f16", CacheType.Bf16 => "bf16", _ => "q8_0" }}";
     }
 
     /// <inheritdoc/>
@@ -57,12 +60,12 @@ internal sealed class SlipstreamContender : IContender
         Release();
         // The sequences of a batch keep their rows while the first one does the other kinds.
         long blocks = Blocks(works.Where(w => w.Sequences == 1)) + Blocks(works.Where(w => w.Sequences > 1));
-        long bytes = blocks * _kvBlock * _loaded.Model.KvLayout.BytesPerRow, available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        long bytes = blocks * _kvBlock * _layout.BytesPerRow, available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         Workload most = works.MaxBy(w => (long)w.Sequences * w.MostCached)!;
         if (bytes > available / 2)
             throw new SlipstreamException($"The cache of '{most}' takes {bytes >> 20} MiB, more than half of the {available >> 20} MiB of memory; lower --depth or --batch.");
         if (blocks * _kvBlock > int.MaxValue) throw new SlipstreamException($"The cache of '{most}' has more rows than can be addressed; lower --depth or --batch.");
-        _store = new KvStore(_loaded.Model.KvLayout, (int)blocks, _kvBlock);
+        _store = new KvStore(_layout, (int)blocks, _kvBlock);
         _tables = [.. Enumerable.Range(0, works.Max(w => w.Sequences)).Select(_ => new KvTable(_store))];
         foreach (KvTable table in _tables) table.Reserve(works.Max(w => w.MostCached));
         _starts = new int[_tables.Length + 1];

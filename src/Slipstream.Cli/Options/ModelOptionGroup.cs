@@ -22,8 +22,7 @@ internal sealed class ModelOptionGroup
             "How activations enter matrix products (default auto: int8 for block formats, f32 for others; bf16 is for BF16 weights).");
         _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("intrinsics", KernelTier.Intrinsics)),
             "Matrix kernels: assembled at run time for the newest instructions, or compiled ones only (default auto: emitted where they can run).");
-        _cacheType = new(command, "--cache-type", new ChoiceValue<CacheType>(("f32", CacheType.F32), ("f16", CacheType.F16), ("bf16", CacheType.Bf16), ("q8_0", CacheType.Q8)),
-            "How cached keys and values are stored (default bf16 where attention rounds to that anyway, else f32).");
+        _cacheType = CacheTypeOption(command);
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
         _pin = new(command, "--pin-threads", new FlagValue(), "Keep each computing thread on one processor (Linux).");
         _kvBlock = new(command, "--kv-block", new WholeValue(1, 65536), "Rows in a block of the cache (default 64).");
@@ -34,6 +33,10 @@ internal sealed class ModelOptionGroup
 
     /// <summary>The values of <c>--activations</c>.</summary>
     public static ChoiceValue<ActivationPrecision> ActivationsValue() => new(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8), ("int16", ActivationPrecision.Int16), ("bf16", ActivationPrecision.Bf16));
+
+    /// <summary>The option <c>--cache-type</c>.</summary>
+    public static CommandOption<CacheType> CacheTypeOption(Command command) => new(command, "--cache-type", new ChoiceValue<CacheType>(("f32", CacheType.F32), ("f16", CacheType.F16), ("bf16", CacheType.Bf16), ("q8_0", CacheType.Q8)),
+        "How cached keys and values are stored (default bf16 where attention rounds to that anyway, else f32).");
 
     /// <summary>Whether the default model is meant.</summary>
     public bool IsDefault(ParseResult result) => !_model.IsGiven(result);

@@ -86,6 +86,21 @@ public sealed class BenchTests
         Assert.True(File.Exists(folder.File("tiny.Q4_K_M.gguf")));
     }
 
+    [Theory]
+    [InlineData(null, "f32", 128 * 4), InlineData("f16", "f16", 128 * 2), InlineData("bf16", "bf16", 128 * 2), InlineData("q8_0", "q8_0", 4 * 34)]
+    public async Task The_cache_is_of_the_type_asked_for(string? type, string named, int bytes)
+    {
+        using TempFolder folder = new();
+        string[] line = ["bench", "--shape", "tiny", "--cache-dir", folder.Path, "--prefill", "none", "--decode", "0", "--verify", "1", "--batch", "none", "--depth", "0,200", "--repeat", "1", "--threads", "1", "--json"];
+        CliRun run = await CliRun.Of(type is null ? line : [.. line, "--cache-type", type]);
+        Assert.Equal((0, ""), (run.Code, run.Error));
+        using JsonDocument json = JsonDocument.Parse(run.Out);
+        Assert.Contains($"cache {named}", run.Out, StringComparison.Ordinal);
+        long[] read = [.. json.RootElement.GetProperty("results").EnumerateArray().Select(r => r.GetProperty("bytes_read").GetInt64())];
+        // Keys and values of two layers.
+        Assert.Equal(200 * 2 * 2 * bytes, read[1] - read[0]);
+    }
+
     [Fact]
     public async Task A_profile_and_a_picture_come_on_demand()
     {
