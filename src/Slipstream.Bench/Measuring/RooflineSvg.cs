@@ -26,7 +26,9 @@ internal static class RooflineSvg
         BenchResult[] results = [.. report.Results.Where(r => r.Operations > 0 && r.BytesRead > 0)];
         double bandwidth = report.ReadBandwidth.PerSecond, int8 = report.PeakInt8.PerSecond, f32 = report.PeakF32.PerSecond, top = Math.Max(int8, f32);
         double[] intensities = [.. results.Select(Intensity), top / bandwidth], rates = [.. results.Select(Rate), top];
-        Axis x = new(intensities.Min(), intensities.Max() * 4, Left, Width - Right), y = new(Math.Min(rates.Min(), bandwidth * intensities.Min()), top * 1.5, Height - Bottom, Top);
+        // Some room beside the outermost points.
+        double least = intensities.Min() / 2;
+        Axis x = new(least, intensities.Max() * 4, Left, Width - Right), y = new(Math.Min(rates.Min() / 2, bandwidth * least), top * 1.5, Height - Bottom, Top);
         StringBuilder svg = new();
         svg.Append(CultureInfo.InvariantCulture, $"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Width} {Height}\" font-family=\"sans-serif\" font-size=\"12\">\n");
         svg.Append("<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
@@ -45,7 +47,7 @@ internal static class RooflineSvg
             string colour = results[i].Work.Kind switch { WorkKind.Prefill => "#d62728", WorkKind.Decode => "#2ca02c", WorkKind.Verify => "#9467bd", _ => "#ff7f0e" };
             double cx = x.At(Intensity(results[i])), cy = y.At(Rate(results[i])), legend = Top + 16 * (i + 1);
             svg.Append(CultureInfo.InvariantCulture, $"<circle cx=\"{cx:0.#}\" cy=\"{cy:0.#}\" r=\"5\" fill=\"{colour}\"/>\n");
-            Text(svg, cx, cy - 8, Short(i + 1), $"text-anchor=\"middle\" fill=\"{colour}\"");
+            Text(svg, cx + 9, cy + 4, Short(i + 1), $"fill=\"{colour}\"");
             Text(svg, Width - Right + 12, legend, $"{Short(i + 1)}  {results[i].Work}: {Short(100 * results[i].RooflineFraction)} %", $"fill=\"{colour}\"");
         }
         svg.Append("</svg>\n");
