@@ -26,7 +26,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
 
     private const MethodImplOptions KernelCode = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
 
-    // A row is asked for while the rows before it are worked on, by the first query rows that go over them; where there are many, the processor keeps up by itself.
+    // A row is asked for while the rows before it are worked on, by the first query rows that go over them; where there are many, the processor keeps up by itself with floats, which take twice as long.
     private const int MostQueriesToAsk = 32;
 
     private readonly AttentionPlan _plan;
@@ -200,7 +200,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
                     work.Slots[place] = s.Slots[c];
                     cached |= 1UL << place;
                 }
-            work.Asks = item.Rows * _group <= MostQueriesToAsk;
+            work.Asks = _isPaired || item.Rows * _group <= MostQueriesToAsk;
             work.NextRows = 0;
             if (work.Asks && tile < to) FindNext(in item, end, kvHead, ref work);
             else if (work.Asks && next.Item >= 0) FindNext(in _plan.Item(next.Item), FirstTile(in _plan.Item(next.Item), next.Span) * Tile, next.KvHead, ref work);
