@@ -43,14 +43,7 @@ internal static class PairWeights
             c.vmaxps(zmm17, Score(0), Score(groups > 1 ? 1 : 0));
             if (groups > 2) c.vmaxps(zmm18, Score(2), Score(groups > 3 ? 3 : 2));
             if (groups > 2) c.vmaxps(zmm17, zmm17, zmm18);
-            c.vextractf64x4(ymm18, zmm17, 1);
-            c.vmaxps(ymm17, ymm17, ymm18);
-            c.vextractf32x4(xmm18, ymm17, 1);
-            c.vmaxps(xmm17, xmm17, xmm18);
-            c.vpermilps(xmm18, xmm17, 0x4E);
-            c.vmaxps(xmm17, xmm17, xmm18);
-            c.vpermilps(xmm18, xmm17, 0xB1);
-            c.vmaxps(xmm17, xmm17, xmm18);
+            Across(c, adds: false);
             c.vmovss(xmm18, __dword_ptr[max + 4 * row]);
             c.vmaxss(xmm17, xmm18, xmm17);
             c.vmovss(__dword_ptr[max + 4 * row], xmm17);
@@ -84,34 +77,46 @@ internal static class PairWeights
                 c.vscalefps(Score(n).k5.z, p, whole);
             }
             // Rounded weights are added up, two to a lane, as they are multiplied.
-            c.vpxord(zmm18, zmm18, zmm18);
+            c.vpxord(zmm17, zmm17, zmm17);
             for (int n = 0; n < groups; n += 2)
             {
                 int to = row * TiledAttention.Tile * sizeof(ushort) + 32 * n;
                 if (n + 1 < groups)
                 {
-                    c.vcvtne2ps2bf16(zmm17, Score(n + 1), Score(n));
-                    c.vmovdqu64(__zmmword_ptr[weights + to], zmm17);
+                    c.vcvtne2ps2bf16(zmm18, Score(n + 1), Score(n));
+                    c.vmovdqu64(__zmmword_ptr[weights + to], zmm18);
                 }
                 else
                 {
-                    c.vcvtneps2bf16(ymm17, Score(n));
-                    c.vmovdqu32(__ymmword_ptr[weights + to], ymm17);
+                    c.vcvtneps2bf16(ymm18, Score(n));
+                    c.vmovdqu32(__ymmword_ptr[weights + to], ymm18);
                 }
-                c.vdpbf16ps(zmm18, zmm17, Ones);
+                c.vdpbf16ps(zmm17, zmm18, Ones);
             }
-            // In the order of Lanes.
-            c.vextractf64x4(ymm17, zmm18, 1);
-            c.vaddps(ymm17, ymm18, ymm17);
-            c.vextractf32x4(xmm18, ymm17, 1);
-            c.vaddps(xmm17, xmm17, xmm18);
-            c.vpermilps(xmm18, xmm17, 0x4E);
-            c.vaddps(xmm17, xmm17, xmm18);
-            c.vpermilps(xmm18, xmm17, 0xB1);
-            c.vaddps(xmm17, xmm17, xmm18);
+            Across(c, adds: true);
             c.vmovss(xmm18, __dword_ptr[sum + 4 * row]);
             c.vfmadd213ss(xmm18, xmm19, xmm17);
             c.vmovss(__dword_ptr[sum + 4 * row], xmm18);
+        }
+    }
+
+    /// <summary>The greatest of the lanes of <c>zmm17</c>, or their sum in the order of <see cref="Lanes"/>, into <c>xmm17</c>.</summary>
+    private static void Across(Assembler c, bool adds)
+    {
+        c.vextractf64x4(ymm18, zmm17, 1);
+        if (adds) c.vaddps(ymm17, ymm17, ymm18);
+        else c.vmaxps(ymm17, ymm17, ymm18);
+        c.vextractf32x4(xmm18, ymm17, 1);
+        Halve();
+        c.vpermilps(xmm18, xmm17, 0x4E);
+        Halve();
+        c.vpermilps(xmm18, xmm17, 0xB1);
+        Halve();
+
+        void Halve()
+        {
+            if (adds) c.vaddps(xmm17, xmm17, xmm18);
+            else c.vmaxps(xmm17, xmm17, xmm18);
         }
     }
 
