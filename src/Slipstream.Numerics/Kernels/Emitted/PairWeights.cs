@@ -31,7 +31,7 @@ internal static class PairWeights
         }
         for (int row = 0; row < rows; row++)
         {
-            AssemblerRegisterZMM Score(int group) => new(Register.ZMM0 + row * groups + group);
+            AssemblerRegisterZMM Score(int group) => Zmm(row * groups + group);
             c.mov(rdi, __qword_ptr[masks + 8 * row]);
             for (int n = 0; n < groups; n++)
             {
@@ -51,30 +51,13 @@ internal static class PairWeights
             // What the row has so far is worth 2 to the power (old − new), 1 where nothing changed, which −∞ did not either.
             c.vcmpps(k6, xmm18, xmm17, Equal);
             c.vsubps(xmm18, xmm18, xmm17);
-            c.vcmpps(k5, xmm18, xmm29, NotLess);
-            c.vrndscaleps(xmm19, xmm18, Nearest);
-            c.vsubps(xmm18, xmm18, xmm19);
-            c.vmovaps(xmm20, xmm18);
-            c.vfmadd213ps(xmm20, xmm24, xmm25);
-            c.vfmadd213ps(xmm20, xmm18, xmm26);
-            c.vfmadd213ps(xmm20, xmm18, xmm27);
-            c.vfmadd213ps(xmm20, xmm18, xmm28);
-            c.vscalefps(xmm19.k5.z, xmm20, xmm19);
-            c.vblendmps(xmm19.k6, xmm19, xmm28);
+            Power(c, k5, zmm18, zmm20, zmm21);
+            c.vblendmps(xmm19.k6, xmm18, xmm28);
             c.vmovss(__dword_ptr[keep + 4 * row], xmm19);
             for (int n = 0; n < groups; n++)
             {
-                AssemblerRegisterZMM whole = new(Register.ZMM20 + 2 * (n % 2)), p = new(Register.ZMM21 + 2 * (n % 2));
                 c.vsubps(Score(n), Score(n), Top);
-                c.vcmpps(IfSeen(n), Score(n), Least, NotLess);
-                c.vrndscaleps(whole, Score(n), Nearest);
-                c.vsubps(Score(n), Score(n), whole);
-                c.vmovaps(p, Score(n));
-                c.vfmadd213ps(p, P4, P3);
-                c.vfmadd213ps(p, Score(n), P2);
-                c.vfmadd213ps(p, Score(n), P1);
-                c.vfmadd213ps(p, Score(n), One);
-                c.vscalefps(Score(n).k5.z, p, whole);
+                Power(c, IfSeen(n), Score(n), Zmm(20 + 2 * (n % 2)), Zmm(21 + 2 * (n % 2)));
             }
             // Rounded weights are added up, two to a lane, as they are multiplied.
             c.vpxord(zmm17, zmm17, zmm17);
@@ -99,6 +82,22 @@ internal static class PairWeights
             c.vmovss(__dword_ptr[sum + 4 * row], xmm18);
         }
     }
+
+    /// <summary>2 to the power <paramref name="x"/>, as <see cref="PowerOfTwo"/>, where <paramref name="kept"/>, which is <c>k5</c>, lets it be; else 0. Overwrites two registers more.</summary>
+    private static void Power(Assembler c, AssemblerRegisterK kept, AssemblerRegisterZMM x, AssemblerRegisterZMM whole, AssemblerRegisterZMM p)
+    {
+        c.vcmpps(kept, x, Least, NotLess);
+        c.vrndscaleps(whole, x, Nearest);
+        c.vsubps(x, x, whole);
+        c.vmovaps(p, x);
+        c.vfmadd213ps(p, P4, P3);
+        c.vfmadd213ps(p, x, P2);
+        c.vfmadd213ps(p, x, P1);
+        c.vfmadd213ps(p, x, One);
+        c.vscalefps(x.k5.z, p, whole);
+    }
+
+    private static AssemblerRegisterZMM Zmm(int i) => new(Register.ZMM0 + i);
 
     /// <summary>The greatest of the lanes of <c>zmm17</c>, or their sum in the order of <see cref="Lanes"/>, into <c>xmm17</c>.</summary>
     private static void Across(Assembler c, bool adds)
