@@ -33,8 +33,8 @@ public class AttentionBenchmarks
         int slots = Depth + Rows;
         _pool = new ComputePool(Environment.ProcessorCount);
         _scratch = new AttentionScratch(_pool.Threads, Heads, KvHeads, HeadSize, slots);
-        _keys = Stored(slots, 1);
-        _values = Stored(slots, 2);
+        _keys = Stored(slots, 1, keys: true);
+        _values = Stored(slots, 2, keys: false);
         _queries = Filled((long)Rows * Heads * HeadSize, 3);
         _output = new NativeBuffer<float>(_queries.Length);
         int[] order = [.. Enumerable.Range(0, slots)];
@@ -60,17 +60,17 @@ public class AttentionBenchmarks
         _pool.Dispose();
     }
 
-    // Keys and values alike: a group of bfloat16 takes the same time whichever it holds.
-    private NativeBuffer<byte> Stored(int slots, int seed)
+    private NativeBuffer<byte> Stored(int slots, int seed, bool keys)
     {
-        int bytes = CacheRows.HeadBytes(Type, HeadSize), room = (slots + CachePairs.GroupRows - 1) / CachePairs.GroupRows * CachePairs.GroupRows;
-        using NativeBuffer<float> numbers = Filled((long)room * KvHeads * HeadSize, seed);
-        NativeBuffer<byte> stored = new((long)room * KvHeads * bytes);
-        for (int row = 0; row < room * KvHeads; row++)
+        int together = CacheRows.GroupRows(Type), bytes = together * CacheRows.HeadBytes(Type, HeadSize), rows = (slots + together - 1) / together * together * KvHeads;
+        using NativeBuffer<float> numbers = Filled((long)rows * HeadSize, seed);
+        NativeBuffer<byte> stored = new((long)rows / together * bytes);
+        for (int row = 0; row < rows; row++)
         {
             Span<float> head = numbers.Span((long)row * HeadSize, HeadSize);
-            if (Type == CacheType.Bf16) CachePairs.StoreValue(head, stored.Span((long)row / CachePairs.GroupRows * CachePairs.GroupBytes(HeadSize), CachePairs.GroupBytes(HeadSize)), row % CachePairs.GroupRows);
-            else CacheRows.Store(Type, head, stored.Span((long)row * bytes, bytes));
+            Span<byte> group = stored.Span((long)row / together * bytes, bytes);
+            if (keys) CacheRows.StoreKey(Type, head, group, row % together);
+            else CacheRows.StoreValue(Type, head, group, row % together);
         }
         return stored;
     }

@@ -10,6 +10,7 @@ public sealed class KvStore : IDisposable
 {
     private readonly NativeBuffer<byte> _data;
     private readonly long _slotStride;
+    private readonly int _groupRows;
     private readonly int[] _free, _liveRows;
     private int _freeCount;
 
@@ -23,8 +24,9 @@ public sealed class KvStore : IDisposable
         Layout = layout;
         Blocks = blocks;
         BlockRows = blockRows;
-        // Groups of bfloat16 are whole.
-        _slotStride = layout.Type == CacheType.Bf16 ? ((long)blocks * blockRows + CachePairs.GroupRows - 1) / CachePairs.GroupRows * CachePairs.GroupRows : (long)blocks * blockRows;
+        // Groups are whole.
+        _groupRows = CacheRows.GroupRows(layout.Type);
+        _slotStride = ((long)blocks * blockRows + _groupRows - 1) / _groupRows * _groupRows;
         _data = new NativeBuffer<byte>(layout.BytesPerRow * _slotStride);
         _liveRows = new int[blocks];
         _free = new int[blocks];
@@ -60,15 +62,8 @@ public sealed class KvStore : IDisposable
         Check(key.Length, value.Length);
         for (int head = 0; head < Layout.KvHeads; head++)
         {
-            ReadOnlySpan<float> keyHead = key.Slice(head * Layout.HeadSize, Layout.HeadSize), valueHead = value.Slice(head * Layout.HeadSize, Layout.HeadSize);
-            if (Layout.Type == CacheType.Bf16)
-            {
-                CachePairs.StoreKey(keyHead, Group(layer, 0, head, slot), slot % CachePairs.GroupRows);
-                CachePairs.StoreValue(valueHead, Group(layer, 1, head, slot), slot % CachePairs.GroupRows);
-                continue;
-            }
-            CacheRows.Store(Layout.Type, keyHead, Head(layer, 0, head, slot));
-            CacheRows.Store(Layout.Type, valueHead, Head(layer, 1, head, slot));
+            CacheRows.StoreKey(Layout.Type, key.Slice(head * Layout.HeadSize, Layout.HeadSize), Group(layer, 0, head, slot), slot % _groupRows);
+            CacheRows.StoreValue(Layout.Type, value.Slice(head * Layout.HeadSize, Layout.HeadSize), Group(layer, 1, head, slot), slot % _groupRows);
         }
     }
 
@@ -83,15 +78,8 @@ public sealed class KvStore : IDisposable
         Check(key.Length, value.Length);
         for (int head = 0; head < Layout.KvHeads; head++)
         {
-            Span<float> keyHead = key.Slice(head * Layout.HeadSize, Layout.HeadSize), valueHead = value.Slice(head * Layout.HeadSize, Layout.HeadSize);
-            if (Layout.Type == CacheType.Bf16)
-            {
-                CachePairs.LoadKey(Group(layer, 0, head, slot), slot % CachePairs.GroupRows, keyHead);
-                CachePairs.LoadValue(Group(layer, 1, head, slot), slot % CachePairs.GroupRows, valueHead);
-                continue;
-            }
-            CacheRows.Load(Layout.Type, Head(layer, 0, head, slot), keyHead);
-            CacheRows.Load(Layout.Type, Head(layer, 1, head, slot), valueHead);
+            CacheRows.LoadKey(Layout.Type, Group(layer, 0, head, slot), slot % _groupRows, key.Slice(head * Layout.HeadSize, Layout.HeadSize));
+            CacheRows.LoadValue(Layout.Type, Group(layer, 1, head, slot), slot % _groupRows, value.Slice(head * Layout.HeadSize, Layout.HeadSize));
         }
     }
 
@@ -120,9 +108,7 @@ public sealed class KvStore : IDisposable
 
     private long Offset(int layer, int part, int head, int slot) => (((2L * layer + part) * Layout.KvHeads + head) * _slotStride + slot) * Layout.HeadBytes;
 
-    private Span<byte> Group(int layer, int part, int head, int slot) => _data.Span(Offset(layer, part, head, slot - slot % CachePairs.GroupRows), CachePairs.GroupBytes(Layout.HeadSize));
-
-    private Span<byte> Head(int layer, int part, int head, int slot) => _data.Span(Offset(layer, part, head, slot), Layout.HeadBytes);
+    private Span<byte> Group(int layer, int part, int head, int slot) => _data.Span(Offset(layer, part, head, slot - slot % _groupRows), _groupRows * Layout.HeadBytes);
 
     private void Check(int key, int value)
     {

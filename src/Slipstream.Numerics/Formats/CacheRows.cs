@@ -25,6 +25,45 @@ internal static class CacheRows
         _ => headSize + 2 * Groups(headSize),
     };
 
+    /// <summary>Rows of one head that lie together: those of <see cref="CacheType.Bf16"/> in groups, others alone.</summary>
+    public static int GroupRows(CacheType type) => type == CacheType.Bf16 ? CachePairs.GroupRows : 1;
+
+    /// <summary>Rounds the key of one head of a row and writes it.</summary>
+    /// <param name="type">How.</param>
+    /// <param name="head"><c>[headSize]</c>.</param>
+    /// <param name="group"><see cref="HeadBytes"/> bytes for each of <see cref="GroupRows"/> rows.</param>
+    /// <param name="row">Which of these rows.</param>
+    /// <exception cref="ArgumentException">The lengths do not fit.</exception>
+    public static void StoreKey(CacheType type, ReadOnlySpan<float> head, Span<byte> group, int row)
+    {
+        if (type == CacheType.Bf16) CachePairs.StoreKey(head, group, row);
+        else Store(type, head, group);
+    }
+
+    /// <summary>Rounds the value of one head of a row and writes it.</summary>
+    /// <inheritdoc cref="StoreKey"/>
+    public static void StoreValue(CacheType type, ReadOnlySpan<float> head, Span<byte> group, int row)
+    {
+        if (type == CacheType.Bf16) CachePairs.StoreValue(head, group, row);
+        else Store(type, head, group);
+    }
+
+    /// <summary>Reads the key of one head of a row as stored.</summary>
+    /// <inheritdoc cref="StoreKey"/>
+    public static void LoadKey(CacheType type, ReadOnlySpan<byte> group, int row, Span<float> head)
+    {
+        if (type == CacheType.Bf16) CachePairs.LoadKey(group, row, head);
+        else Load(type, group, head);
+    }
+
+    /// <summary>Reads the value of one head of a row as stored.</summary>
+    /// <inheritdoc cref="StoreKey"/>
+    public static void LoadValue(CacheType type, ReadOnlySpan<byte> group, int row, Span<float> head)
+    {
+        if (type == CacheType.Bf16) CachePairs.LoadValue(group, row, head);
+        else Load(type, group, head);
+    }
+
     /// <summary>Rounds the numbers of one head and writes them.</summary>
     /// <param name="type">How.</param>
     /// <param name="head"><c>[headSize]</c>.</param>

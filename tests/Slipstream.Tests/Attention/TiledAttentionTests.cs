@@ -331,7 +331,7 @@ public sealed class TiledAttentionTests
 
         private NativeBuffer<byte> Stored(float[] rows, bool keys)
         {
-            int slots = rows.Length / (KvHeads * HeadSize), room = Type == CacheType.Bf16 ? (slots + 15) / 16 * 16 : slots;
+            int slots = rows.Length / (KvHeads * HeadSize), together = CacheRows.GroupRows(Type), room = (slots + together - 1) / together * together;
             NativeBuffer<byte> stored = new((long)room * KvHeads * Bytes);
             // What no row was written to may hold anything finite.
             if (Type == CacheType.Bf16) MemoryMarshal.Cast<byte, ushort>(stored.Span(0, (int)stored.Length)).Fill(BF16.FromSingle(-3));
@@ -339,14 +339,9 @@ public sealed class TiledAttentionTests
                 for (int head = 0; head < KvHeads; head++)
                 {
                     ReadOnlySpan<float> row = rows.AsSpan((slot * KvHeads + head) * HeadSize, HeadSize);
-                    if (Type != CacheType.Bf16)
-                    {
-                        CacheRows.Store(Type, row, stored.Span(((long)head * room + slot) * Bytes, Bytes));
-                        continue;
-                    }
-                    Span<byte> group = stored.Span(((long)head * room + slot / 16 * 16) * Bytes, CachePairs.GroupBytes(HeadSize));
-                    if (keys) CachePairs.StoreKey(row, group, slot % 16);
-                    else CachePairs.StoreValue(row, group, slot % 16);
+                    Span<byte> group = stored.Span(((long)head * room + slot - slot % together) * Bytes, together * Bytes);
+                    if (keys) CacheRows.StoreKey(Type, row, group, slot % together);
+                    else CacheRows.StoreValue(Type, row, group, slot % together);
                 }
             return stored;
         }

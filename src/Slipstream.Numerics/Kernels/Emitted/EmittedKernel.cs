@@ -40,6 +40,9 @@ internal static class KernelFrame
     private static readonly AssemblerRegister64[] Saved = [rbx, rsi, rdi, r12, r13, r14, r15];
     private static readonly AssemblerRegisterXMM[] SavedOnWindows = [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15];
 
+    /// <summary>A vector register by its number.</summary>
+    public static AssemblerRegisterZMM Zmm(int number) => new(Register.ZMM0 + number);
+
     /// <summary>Loads the fields of the arguments, of 8 bytes each, into registers, in order.</summary>
     public static void Load(Assembler c, params ReadOnlySpan<AssemblerRegister64> registers)
     {

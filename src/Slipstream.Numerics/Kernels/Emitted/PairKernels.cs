@@ -1,5 +1,6 @@
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
+using static Slipstream.Numerics.Kernels.Emitted.KernelFrame;
 
 namespace Slipstream.Numerics.Kernels.Emitted;
 
@@ -22,8 +23,6 @@ internal static class PairKernels
 
     private static int Index(int rows, int vectors, int asks) => ((rows - 1) * MaxVectors + vectors - 1) * (MaxAsks + 1) + asks;
 
-    private static AssemblerRegisterZMM Zmm(int i) => new(Register.ZMM0 + i);
-
     private static AssemblerRegisterZMM Sum(int row, int vectors, int n) => Zmm(row * vectors + n);
 
     private static AssemblerRegisterZMM B(int n) => Zmm(24 + n);
@@ -38,10 +37,10 @@ internal static class PairKernels
         AssemblerRegister64[] a = RowsOfA, b = [r10, r11, rdi, r15];
         Label loop = c.CreateLabel();
         c.mov(r13, rcx);
-        KernelFrame.Load(c, a[0], r9, r10, r12);
+        Load(c, a[0], r9, r10, r12);
         for (int row = 1; row < rows; row++) c.lea(a[row], __[a[row - 1] + r9]);
         for (int n = groups - 1; n >= 0; n--) c.mov(b[n], __qword_ptr[r10 + 8 * n]);
-        if (asks > 0) c.mov(rcx, __qword_ptr[rcx + 8 * 4]);
+        if (asks > 0) c.mov(rcx, __qword_ptr[rcx + 8 * 4]); // Ask.
         Clear(c, rows, groups);
         c.xor(ebx, ebx); // The pair, and
         c.xor(r9d, r9d); // its bytes in a group.
@@ -61,7 +60,7 @@ internal static class PairKernels
     {
         AssemblerRegister64[] a = RowsOfA;
         Label group = c.CreateLabel(), loop = c.CreateLabel();
-        KernelFrame.Load(c, a[0], r9, r10, r12, r13, r14, r15, r11);
+        Load(c, a[0], r9, r10, r12, r13, r14, r15, r11);
         for (int row = 1; row < rows; row++) c.lea(a[row], __[a[row - 1] + r9]);
         c.mov(rdi, r13);
         for (int row = 0; row < rows; row++)
@@ -70,8 +69,8 @@ internal static class PairKernels
             for (int n = 0; n < vectors; n++) c.vmulps(Sum(row, vectors, n), A(row), __zmmword_ptr[rdi + VectorBytes * n]);
             c.add(rdi, r14);
         }
-        if (asks > 0) c.mov(r15, __qword_ptr[rcx + 8 * 8]);
-        c.mov(rcx, __qword_ptr[rcx + 8 * 9]);
+        if (asks > 0) c.mov(r15, __qword_ptr[rcx + 8 * 8]); // Ask.
+        c.mov(rcx, __qword_ptr[rcx + 8 * 9]); // Column.
         c.xor(ebx, ebx);
         c.Label(ref group);
         c.mov(rdi, __qword_ptr[r10]);

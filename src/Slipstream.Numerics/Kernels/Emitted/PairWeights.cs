@@ -1,5 +1,6 @@
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
+using static Slipstream.Numerics.Kernels.Emitted.KernelFrame;
 
 namespace Slipstream.Numerics.Kernels.Emitted;
 
@@ -21,7 +22,7 @@ internal static class PairWeights
     {
         c.PreferVex = false; // Registers from 16 on have no older form.
         AssemblerRegister64 masks = r8, max = rdx, sum = rsi, keep = r10, weights = r11;
-        int at = 5;
+        int at = 5; // The field Masks.
         foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[masks, max, sum, keep, weights]) c.mov(pointer, __qword_ptr[rcx + 8 * at++]);
         foreach ((AssemblerRegisterZMM register, float value) in (ReadOnlySpan<(AssemblerRegisterZMM, float)>)
             [(P4, PowerOfTwo.P4), (P3, PowerOfTwo.P3), (P2, PowerOfTwo.P2), (P1, PowerOfTwo.P1), (One, 1), (Least, PowerOfTwo.Least), (Unseen, float.NegativeInfinity), (Ones, PairOfOnes)])
@@ -52,7 +53,7 @@ internal static class PairWeights
             c.vcmpps(k6, xmm18, xmm17, Equal);
             c.vsubps(xmm18, xmm18, xmm17);
             Power(c, k5, zmm18, zmm20, zmm21);
-            c.vblendmps(xmm19.k6, xmm18, xmm28);
+            c.vblendmps(zmm19.k6, zmm18, One);
             c.vmovss(__dword_ptr[keep + 4 * row], xmm19);
             for (int n = 0; n < groups; n++)
             {
@@ -96,8 +97,6 @@ internal static class PairWeights
         c.vfmadd213ps(p, x, One);
         c.vscalefps(x.k5.z, p, whole);
     }
-
-    private static AssemblerRegisterZMM Zmm(int i) => new(Register.ZMM0 + i);
 
     /// <summary>The greatest of the lanes of <c>zmm17</c>, or their sum in the order of <see cref="Lanes"/>, into <c>xmm17</c>.</summary>
     private static void Across(Assembler c, bool adds)

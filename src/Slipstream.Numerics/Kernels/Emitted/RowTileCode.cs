@@ -1,5 +1,6 @@
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
+using static Slipstream.Numerics.Kernels.Emitted.KernelFrame;
 
 namespace Slipstream.Numerics.Kernels.Emitted;
 
@@ -177,6 +178,4 @@ internal static class RowTileCode
         c.vshufps(Zmm(31), Zmm(a), Zmm(b), high);
         c.vaddps(Zmm(target), Zmm(30), Zmm(31));
     }
-
-    private static AssemblerRegisterZMM Zmm(int n) => new(Register.ZMM0 + n);
 }

@@ -1,5 +1,6 @@
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
+using static Slipstream.Numerics.Kernels.Emitted.KernelFrame;
 
 namespace Slipstream.Numerics.Kernels.Emitted;
 
@@ -45,9 +46,8 @@ internal static unsafe class TileKernels
     // SAFETY: (both) callers pass rows that can be read and room for their pairs, and check the processor first.
     private static void EmitColumns(Assembler c, bool asks)
     {
-        AssemblerRegisterZMM Zmm(int i) => new(Register.ZMM0 + i);
         Label block = c.CreateLabel(), step = c.CreateLabel(), half = c.CreateLabel(), next = c.CreateLabel();
-        KernelFrame.Load(c, r8, r9, r10, r11, r12, rdx);
+        Load(c, r8, r9, r10, r11, r12, rdx);
         c.Label(ref block);
         c.mov(r13, r8);  // The columns of this step, in every row.
         c.mov(r15, r11); // Columns left.
@@ -124,7 +124,7 @@ internal static unsafe class TileKernels
     private static void EmitRows(Assembler c, bool asks)
     {
         Label pair = c.CreateLabel(), vectors = c.CreateLabel();
-        KernelFrame.Load(c, r8, r9, r10, r11, r12, rdx, r13);
+        Load(c, r8, r9, r10, r11, r12, rdx, r13);
         c.vmovdqu16(zmm31, __zmmword_ptr[r13]);
         c.Label(ref pair);
         c.mov(rsi, __qword_ptr[r9]);
