@@ -13,7 +13,7 @@ public sealed unsafe class Activations : IDisposable
     private readonly NativeBuffer<float> _rows;
     private readonly int _maxRows, _maxWidth;
     private NativeBuffer<byte>? _scratch;
-    private readonly QuantizedRows _quantized = new(exact: false), _exact = new(exact: true);
+    private readonly QuantizedRows _quantized = new(exact: false), _exact = new(exact: true), _next = new(exact: false);
     private bool _isRounded, _isRoundedFloats;
     private OwnForms?[] _own = [];
     private long _set;
@@ -42,10 +42,13 @@ public sealed unsafe class Activations : IDisposable
         _rows = new NativeBuffer<float>((long)maxRows * PadFloats(maxWidth));
     }
 
-    /// <summary>Bytes that the quantised forms of a model's rows come to: of all its inputs once, and of the inputs of exact products twice; for all threads, and of few rows for each.</summary>
-    internal static long QuantizedBytes(int rows, int width, int exactWidth, int threads)
+    /// <summary>
+    /// Bytes that the quantised forms of a model's rows come to: of all its inputs once, of the inputs of exact products twice, and of what <see cref="ReserveNext"/> makes room for once;
+    /// for all threads, and of few rows for each.
+    /// </summary>
+    internal static long QuantizedBytes(int rows, int width, int exactWidth, int nextWidth, int threads)
     {
-        return Forms(rows) + threads * Forms(Math.Min(rows, MostOwnRows));
+        return Forms(rows) + Of(rows, nextWidth) + threads * Forms(Math.Min(rows, MostOwnRows));
 
         long Forms(int count) => Of(count, width) + Of(2L * count, exactWidth);
         long Of(long count, int columns) => (count + QuantizedRows.TileRows - 1) / QuantizedRows.TileRows * QuantizedRows.TileBytes((columns + 31) & ~31);
@@ -93,6 +96,22 @@ public sealed unsafe class Activations : IDisposable
         Set((float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(rows.Data)), rows.Rows, rows.Columns);
     }
 
+    /// <summary>Where a product may write the 8-bit form of the rows of the next set, where they need not exist in another: not for few rows, whose form each thread makes for itself, nor for finer products.</summary>
+    /// <returns>Room for the rows, or null.</returns>
+    internal QuantizedRows? ReserveNext(int rows, Linear layer)
+    {
+        if (rows <= MostOwnRows || Precision == ActivationPrecision.Int16 || layer is not PackedLinear packed) return null;
+        _next.Reserve(rows, _maxRows, packed.InFeatures, packed.Layout.Zero);
+        return _next;
+    }
+
+    /// <summary>Makes a new set of the rows whose 8-bit form was written where <see cref="ReserveNext"/> said; they have no other.</summary>
+    internal void UseNext()
+    {
+        Set(null, _next.Rows, _next.Width);
+        _next.Set = _set;
+    }
+
     private void Set(float* rows, int count, int width)
     {
         _current = rows;
@@ -102,7 +121,8 @@ public sealed unsafe class Activations : IDisposable
     }
 
     /// <summary>The rows of the current set; they begin a multiple of 16 floats apart.</summary>
-    public Matrix Values => new(new Span<float>(_current, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
+    /// <exception cref="InvalidOperationException">The rows exist in their 8-bit form only.</exception>
+    public Matrix Values => _current is null ? throw new InvalidOperationException("These rows were made in their 8-bit form only.") : new(new Span<float>(_current, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
 
     /// <summary>The first row; rows begin <see cref="PadFloats"/> of the width apart, with zeros between.</summary>
     // SAFETY: valid until this is disposed; kernels read within Rows rows of the padded width.
@@ -117,7 +137,7 @@ public sealed unsafe class Activations : IDisposable
     /// <param name="zero">The code for zero of the weights that will be multiplied.</param>
     internal QuantizedRows Quantized(ComputePool pool, bool exact, int zero)
     {
-        QuantizedRows rows = exact ? _exact : _quantized;
+        QuantizedRows rows = exact ? _exact : _next.Set == _set ? _next : _quantized;
         Make(rows, _maxRows, zero, pool, pool.Clock);
         return rows;
     }
@@ -189,6 +209,7 @@ public sealed unsafe class Activations : IDisposable
         _scratch?.Dispose();
         _quantized.Dispose();
         _exact.Dispose();
+        _next.Dispose();
         foreach (OwnForms? own in _own) own?.Dispose();
         _rounded?.Dispose();
         _roundedFloats?.Dispose();

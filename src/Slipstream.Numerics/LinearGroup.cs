@@ -48,19 +48,26 @@ public sealed class LinearGroup
     /// <summary>Whether <see cref="MultiplyAndCombine"/> can be asked for: two layers in one job, of as many outputs.</summary>
     internal bool CanCombine => _packed is { Third: null } packed && packed.First.OutFeatures == packed.Second!.OutFeatures;
 
-    /// <summary>Multiplies every row of <paramref name="x"/> by two layers, and makes of the results those that take the first's place, in one job: the two halves of a gated feed-forward part.</summary>
-    /// <param name="x"><c>[rows, InFeatures]</c>.</param>
-    /// <param name="first">The result, <c>[rows, OutFeatures]</c>, overwritten.</param>
+    /// <summary>
+    /// Multiplies every row of <paramref name="x"/> by two layers, and makes of the results the rows of <paramref name="x"/> for another layer, in one job: the two halves of a gated feed-forward part.
+    /// </summary>
+    /// <param name="x"><c>[rows, InFeatures]</c>; afterwards <c>[rows, OutFeatures]</c>, where that layer takes it in the form it will multiply.</param>
+    /// <param name="first">Room for the first layer's result, <c>[rows, OutFeatures]</c>, overwritten: with the combined rows where they do not go into that form at once.</param>
     /// <param name="second">Room for the second layer's result, <c>[rows, OutFeatures]</c>, overwritten.</param>
     /// <param name="combine">Makes the results of any piece of a row; the third span is the first.</param>
+    /// <param name="next">What multiplies the results.</param>
     /// <param name="pool">The threads to use.</param>
     /// <exception cref="ArgumentException">The shapes do not fit.</exception>
     /// <exception cref="InvalidOperationException"><see cref="CanCombine"/> is false.</exception>
-    internal void MultiplyAndCombine(Activations x, Matrix first, Matrix second, Combination combine, ComputePool pool)
+    internal void MultiplyAndCombine(Activations x, Matrix first, Matrix second, Combination combine, Linear next, ComputePool pool)
     {
         if (!CanCombine) throw new InvalidOperationException("These layers cannot be combined in one job.");
         _packed!.Value.First.CheckShapes(x, first);
         _packed.Value.Second!.CheckShapes(x, second);
-        PackedProduct.Run(_packed.Value, x, first, second, default, pool, exactFrom: 3, combine);
+        if (next.InFeatures != first.Columns) throw new ArgumentException($"Results of {first.Columns} columns are no inputs of a layer of {next.InFeatures}.", nameof(next));
+        QuantizedRows? form = x.ReserveNext(x.Rows, next);
+        PackedProduct.Run(_packed.Value, x, first, second, default, pool, exactFrom: 3, combine, form);
+        if (form is null) x.Use(first);
+        else x.UseNext();
     }
 }

@@ -39,11 +39,7 @@ internal sealed class GatedFeedForward(Dense gate, Dense up, Dense down, Activat
             workspace.Pool.For(ref job, rows, ShortJob.Rows(ShortJob.Nonlinear * job.Y.Columns));
             workspace.Pool.Clock?.Enter(Stage.Products);
         }
-        else
-        {
-            _gateAndUp.MultiplyAndCombine(x, gates, ups, _combine, workspace.Pool);
-            x.Use(gates);
-        }
+        else _gateAndUp.MultiplyAndCombine(x, gates, ups, _combine, down.Weight, workspace.Pool);
         down.Multiply(x, output, workspace.Pool);
     }
 

@@ -36,6 +36,9 @@ internal static unsafe class PackedProduct
     // Activations that are gone through for each group of weights: what stays in the second-level cache. Tiles of them whose results are made before they are stored.
     private const int CachedBytes = 384 << 10, StoredTiles = 16;
 
+    // Rows of results of both layers that are combined at once, for two groups each: they stay in the first-level cache.
+    private const int CombinedRows = 96, CombinedGroups = QuantizedRows.RecordLength / GroupRows;
+
     // Rows of activations for each thread from which on each takes its own ones, which the jobs before and after give it too, and goes over all weights: what the threads then hand to each other
     // would cost more than what they read twice.
     private const int SharedRows = 16;
@@ -54,19 +57,26 @@ internal static unsafe class PackedProduct
     /// <param name="combine">
     /// Where not null, what makes of the results of two layers of as many outputs those that take the first's place, in any pieces of rows: each thread combines what it has made, while that is near.
     /// </param>
-    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom, Combination? combine = null)
+    /// <param name="form">Where not null, what takes the combined rows in the first's place, with room for them; only for more rows than threads make forms of for themselves, and not in the exact form.</param>
+    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom, Combination? combine = null, QuantizedRows? form = null)
     {
         if (x.Rows == 0) return;
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
         bool emitted = x.UsesEmitted && EmissionSupport.HasVnni512;
         bool own = x.Rows <= Activations.MostOwnRows;
+        bool atOnce = combine is not null && !own && exactFrom > 0;
         int shares = x.Rows >= SharedRows * pool.Threads ? pool.Threads : 1;
         // SAFETY: the outputs are pinned until every range has run; the quantised rows are as wide as the layers.
         fixed (float* y0 = first.Data)
         fixed (float* y1 = second.Data)
         fixed (float* y2 = third.Data)
         {
-            Job job = new() { Shares = shares, Counters = pool.Counters, Clock = pool.Clock, Combine = combine };
+            Job job = new() { Shares = shares, Counters = pool.Counters, Clock = pool.Clock, Combine = combine, AtOnce = atOnce };
+            if (form is not null)
+            {
+                job.Records = form.Pointer;
+                (job.RecordZero, job.RecordTileBytes) = (form.Zero, QuantizedRows.TileBytes(layers.First.OutFeatures));
+            }
             if (own)
             {
                 x.ReserveOwn(pool.Threads);
@@ -77,7 +87,7 @@ internal static unsafe class PackedProduct
             Add(ref job.Parts[2], 2, layers.Third, y2, third.Stride);
             job.Groups = combine is not null ? job.Parts[0].Groups : job.Parts[0].Groups + job.Parts[1].Groups + job.Parts[2].Groups;
             long least = LeastWork / Math.Max(1, (layers.First.Bytes + (layers.Second?.Bytes ?? 0) + (layers.Third?.Bytes ?? 0)) * x.Rows / (shares * job.Groups));
-            int together = Math.Max(1, job.Parts[0].Together);
+            int together = atOnce ? CombinedGroups : Math.Max(1, job.Parts[0].Together);
             pool.For(ref job, shares * job.Groups, Math.Max(1, (int)(least / together)) * together);
         }
 
@@ -86,7 +96,7 @@ internal static unsafe class PackedProduct
             if (layer is null) return;
             bool exact = index >= exactFrom;
             byte* rows = own ? null : x.Quantized(pool, exact, layers.Zero).Pointer;
-            part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, emitted);
+            part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, emitted, atOnce ? CombinedRows : int.MaxValue);
         }
     }
 
@@ -101,7 +111,10 @@ internal static unsafe class PackedProduct
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
 
-        public Part(PackedLinear layer, byte* x, int rows, bool exact, float* y, int stride, int shares, bool emitted)
+        /// <summary>Rows of a tile: fewer in the last.</summary>
+        public int RowsOf(int tile) => Math.Min(RowsTogether, Rows - tile * RowsTogether);
+
+        public Part(PackedLinear layer, byte* x, int rows, bool exact, float* y, int stride, int shares, bool emitted, int mostRows)
         {
             Packed = layer.Pointer;
             X = x;
@@ -113,7 +126,7 @@ internal static unsafe class PackedProduct
             GroupBytes = (nint)layer.GroupBytes;
             TileBytes = QuantizedRows.TileBytes(layer.InFeatures);
             Blocks = layer.InFeatures / layer.Layout.BlockLength;
-            CachedTiles = (int)Math.Max(2, CachedBytes / (TileBytes * (RowsTogether / TileRows)));
+            CachedTiles = Math.Min((int)Math.Max(2, CachedBytes / (TileBytes * (RowsTogether / TileRows))), mostRows / RowsTogether);
             Compiled = layer.Kernel;
             if (!emitted) return;
             Together = PackedKernels.GroupsTogether(Rows);
@@ -169,15 +182,23 @@ internal static unsafe class PackedProduct
         public StageClock? Clock;
         public ComputeCounters Counters;
         public Combination? Combine;
+        public bool AtOnce;
+        public byte* Records;
+        public int RecordZero;
+        public nint RecordTileBytes;
 
         [SkipLocalsInit]
         public readonly void Execute(int from, int to, int worker)
         {
             // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results are written before they are read, and have room for what one call makes (rows times groups are 8 at most where there are several tiles),
             // and each output is as wide as its layer.
-            float* results = stackalloc float[2 * StoredTiles * TileRows * GroupRows];
+            float* results = stackalloc float[Math.Max(2 * StoredTiles * TileRows, 2 * CombinedGroups * CombinedRows) * GroupRows];
             for (int share = from / Groups; share * Groups < to; share++)
-                Multiply(Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups), share, worker, results);
+            {
+                (int first, int end) = (Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups));
+                if (AtOnce) MultiplyAndCombine(first, end, share, worker, results);
+                else Multiply(first, end, share, worker, results);
+            }
         }
 
         // A range of the groups of all parts, one part after another or, where results are combined, side by side; by a share of the rows.
@@ -237,26 +258,84 @@ internal static unsafe class PackedProduct
                 for (int group = from; group < from + count; group++)
                 {
                     call.Weights = part.Packed + group * part.GroupBytes;
-                    for (int tile = first, n = 1; tile < end; tile += n)
+                    for (int tile = first, n; tile < end; tile += n)
                     {
-                        int rows = Math.Min(part.RowsTogether, part.Rows - tile * part.RowsTogether), asking = kernels.AskingTiles - (tile - first);
-                        delegate* unmanaged<PackedCall*, void> kernel = kernels.First;
-                        n = 1;
-                        if (rows < part.RowsTogether) kernel = kernels.Rest;
-                        else if (part.Together > 0 && (tile > first || (group > from && part.Tiles > 1)))
-                        {
-                            kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
-                            n = Math.Min(Math.Min(end, part.Rows / part.RowsTogether) - tile, Math.Min(StoredTiles, asking > 0 ? asking : StoredTiles));
-                        }
-                        call.Activations = x + tile * (part.RowsTogether / TileRows) * part.TileBytes;
-                        call.After = call.Weights + part.GroupBytes + (tile - first) * (nint)kernels.AskedBytes;
-                        call.Tiles = n;
-                        if (part.Together == 0) part.Compiled(in call, rows);
-                        else kernel(&call);
+                        n = MultiplyTiles(in part, in kernels, ref call, x, tile, first, end, group == from, call.Weights + part.GroupBytes);
                         float* sums = results;
+                        int rows = part.RowsOf(tile);
                         for (int t = 0; t < n; t++)
                             for (int s = 0; s < streams; s++, sums += rows * GroupRows) Store(in part, sums, rows, group + s * count, tile + t);
                     }
+                }
+            }
+        }
+
+        // One call of a kernel, for some of the tiles `first` to `end` of a group; gives their number. `fresh` tells that nobody asked memory for the group's weights, `after` is what comes after them.
+        private static int MultiplyTiles(in Part part, in Kernels kernels, ref PackedCall call, byte* x, int tile, int first, int end, bool fresh, byte* after)
+        {
+            int rows = part.RowsOf(tile), asking = kernels.AskingTiles - (tile - first), n = 1;
+            delegate* unmanaged<PackedCall*, void> kernel = kernels.First;
+            if (rows < part.RowsTogether) kernel = kernels.Rest;
+            else if (part.Together > 0 && (tile > first || (!fresh && part.Tiles > 1)))
+            {
+                kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
+                n = Math.Min(Math.Min(end, part.Rows / part.RowsTogether) - tile, Math.Min(StoredTiles, asking > 0 ? asking : StoredTiles));
+            }
+            call.Activations = x + tile * (part.RowsTogether / TileRows) * part.TileBytes;
+            call.After = after + (tile - first) * (nint)kernels.AskedBytes;
+            call.Tiles = n;
+            if (part.Together == 0) part.Compiled(in call, rows);
+            else
+                fixed (PackedCall* pointer = &call) kernel(pointer);
+            return n;
+        }
+
+        // Two groups of both layers by as many rows as stay near, combined where they were made; so results of neither layer go to memory.
+        private readonly void MultiplyAndCombine(int from, int to, int share, int worker, float* results)
+        {
+            if (from >= to) return;
+            StageClock? clock = worker == 0 ? Clock : null;
+            (int firstTile, int endTile) = Tiles(in Parts[0], share);
+            for (int first = firstTile; first < endTile; first += Parts[0].CachedTiles)
+            {
+                int end = Math.Min(endTile, first + Parts[0].CachedTiles);
+                int start = first * Parts[0].RowsTogether, rows = Math.Min(Parts[0].Rows, end * Parts[0].RowsTogether) - start, each = rows * GroupRows;
+                for (int group = from; group < to; group += CombinedGroups)
+                {
+                    int groups = Math.Min(CombinedGroups, to - group);
+                    bool fresh = group == from;
+                    byte* next = Parts[0].Packed + (group + groups < to ? group + groups : from) * Parts[0].GroupBytes;
+                    MultiplyGroups(in Parts[0], group, groups, first, end, fresh, Parts[1].Packed + group * Parts[1].GroupBytes, results);
+                    MultiplyGroups(in Parts[1], group, groups, first, end, false, next, results + groups * each);
+                    Stage stage = clock?.Enter(Stage.Gate) ?? default;
+                    Combine!(new ReadOnlySpan<float>(results, groups * each), new ReadOnlySpan<float>(results + groups * each, groups * each), new Span<float>(results, groups * each));
+                    if (Records is null)
+                        for (int i = 0; i < groups; i++)
+                            for (int tile = first; tile < end; tile++) Store(in Parts[0], results + i * each + (tile - first) * Parts[0].RowsTogether * GroupRows, Parts[0].RowsOf(tile), group + i, tile);
+                    else
+                    {
+                        clock?.Enter(Stage.Quantize);
+                        byte* record = Records + start / TileRows * RecordTileBytes + group / CombinedGroups * (nint)QuantizedRows.RecordBytes;
+                        for (int row = 0; row < rows; row += TileRows, record += RecordTileBytes)
+                            QuantizedRows.QuantizeRecord(results + row * GroupRows, GroupRows, each, Math.Min(TileRows, rows - row), record, RecordZero);
+                    }
+                    clock?.Enter(stage);
+                }
+            }
+            if (share == 0) Counters.AddWeights((to - from) * (long)(Parts[0].GroupBytes + Parts[1].GroupBytes));
+        }
+
+        // Groups that follow each other by some tiles: results are `[group][row][16]`.
+        private static void MultiplyGroups(in Part part, int group, int groups, int first, int end, bool fresh, byte* after, float* results)
+        {
+            PackedCall call = new() { Results = results, Blocks = part.Blocks, TileBytes = part.TileBytes };
+            for (int i = 0; i < groups; i++, fresh = false)
+            {
+                call.Weights = part.Packed + (group + i) * part.GroupBytes;
+                for (int tile = first, n; tile < end; tile += n)
+                {
+                    n = MultiplyTiles(in part, in part.Single, ref call, part.X, tile, first, end, fresh, i + 1 < groups ? call.Weights + part.GroupBytes : after);
+                    call.Results += n * part.RowsOf(tile) * GroupRows;
                 }
             }
         }

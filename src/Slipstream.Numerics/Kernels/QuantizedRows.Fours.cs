@@ -38,22 +38,25 @@ internal sealed unsafe partial class QuantizedRows
         return at;
     }
 
-    /// <summary>The bits of the scales of the groups.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Scales(float* x)
+    private static Vector256<int> Scales(float* x) => Scales(x, x + Group, x + 2 * Group, x + 3 * Group, x + 4 * Group, x + 5 * Group, x + 6 * Group, x + 7 * Group);
+
+    /// <summary>The bits of the scales of eight groups.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Scales(float* g0, float* g1, float* g2, float* g3, float* g4, float* g5, float* g6, float* g7)
     {
         // Pairs of vectors become one, until each lane is the greatest of a group.
-        Vector512<int> low = Greater64(Greater32(x), Greater32(x + 2 * Group)), high = Greater64(Greater32(x + 4 * Group), Greater32(x + 6 * Group));
+        Vector512<int> low = Greater64(Greater32(g0, g1), Greater32(g2, g3)), high = Greater64(Greater32(g4, g5), Greater32(g6, g7));
         Vector256<int> a = Vector256.Max(low.GetLower(), low.GetUpper()), b = Vector256.Max(high.GetLower(), high.GetUpper());
         Vector256<int> max = Vector256.Max(Avx2.Permute2x128(a, b, 0x20), Avx2.Permute2x128(a, b, 0x31));
         Vector256<int> scales = ((max.AsSingle() * Vector256.Create(1 / LargestCode)).AsInt32() + Vector256.Create(MantissaBits)) & Vector256.Create(ExponentBits);
         scales = Vector256.AndNot(scales, Vector256.LessThan(max, Vector256.Create(BitConverter.SingleToInt32Bits(Smallest))));
         return Vector256.ConditionalSelect(Vector256.LessThan(max, Vector256.Create(BitConverter.SingleToInt32Bits(Greatest))), scales, Vector256.Create(NaNBits));
 
-        static Vector512<int> Greater32(float* x)
+        static Vector512<int> Greater32(float* a, float* b)
         {
             // Bits of magnitudes are in the order of the magnitudes, with NaN above all.
-            Vector512<int> first = Vector512.Abs(Vector512.Load(x)).AsInt32(), second = Vector512.Abs(Vector512.Load(x + Group)).AsInt32();
+            Vector512<int> first = Vector512.Abs(Vector512.Load(a)).AsInt32(), second = Vector512.Abs(Vector512.Load(b)).AsInt32();
             return Vector512.Max(Avx512F.UnpackLow(first, second), Avx512F.UnpackHigh(first, second));
         }
 
@@ -70,11 +73,7 @@ internal sealed unsafe partial class QuantizedRows
     private static void WriteFour(float* x, Vector256<int> scales, byte* record, int row, int zero, float* reciprocals)
     {
         ((Vector256.Create(OneTwiceBits) - scales) & IsNumber(scales)).AsSingle().Store(reciprocals); // Exact.
-        Vector256<long> a = Codes(0), b = Codes(1), c = Codes(2), d = Codes(3);
-        // 64 bits each: the first groups of two records, then their second groups.
-        Vector256<long> two = Avx2.UnpackLow(a, b) + Avx2.UnpackHigh(a, b), four = Avx2.UnpackLow(c, d) + Avx2.UnpackHigh(c, d);
-        Vector256<int> firsts = Avx2.Permute2x128(two, four, 0x20).AsInt32(), seconds = Avx2.Permute2x128(two, four, 0x31).AsInt32();
-        Vector256<int> sums = Avx2.UnpackLow(Avx2.UnpackLow(firsts, seconds).AsInt64(), Avx2.UnpackHigh(firsts, seconds).AsInt64()).AsInt32() - Vector256.Create(128 * Group);
+        Vector256<int> sums = Sums(CodesOf(0), CodesOf(1), CodesOf(2), CodesOf(3));
         Vector256<float> origins = scales.AsSingle() * Vector256.Create(Origin), terms = Vector256.ConvertToSingle(sums) * scales.AsSingle();
         Vector256<int> starts = origins.AsInt32() - sums * zero;
         Vector256<float> both = terms + Vector256.Shuffle(terms, Vector256.Create(1, 0, 3, 2, 5, 4, 7, 6));
@@ -83,15 +82,8 @@ internal sealed unsafe partial class QuantizedRows
         Put(2, origins.AsInt64()[2], starts.AsInt64()[2], terms.AsInt64()[2], both[4]);
         Put(3, origins.AsInt64()[3], starts.AsInt64()[3], terms.AsInt64()[3], both[6]);
 
-        // Stores the codes of a record, and gives two sums for each of its groups of the codes' distances from −128.
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        Vector256<long> Codes(int r)
-        {
-            Vector512<float> first = Vector512.Load(x + RecordLength * r) * Vector512.Create(reciprocals[2 * r]), second = Vector512.Load(x + RecordLength * r + Group) * Vector512.Create(reciprocals[2 * r + 1]);
-            Vector256<sbyte> codes = Vector256.Create(Narrow(ToNearest(first)), Narrow(ToNearest(second)));
-            codes.Store((sbyte*)(record + r * RecordBytes) + RecordLength * row);
-            return Avx2.SumAbsoluteDifferences(codes.AsByte() ^ Vector256.Create((byte)0x80), Vector256<byte>.Zero).AsInt64();
-        }
+        Vector256<long> CodesOf(int r) => WriteCodes(x + RecordLength * r, Group, reciprocals + 2 * r, record + r * RecordBytes + RecordLength * row);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         void Put(int r, long origin, long start, long term, float sum)
@@ -102,5 +94,25 @@ internal sealed unsafe partial class QuantizedRows
             ((long*)(to + GroupTermsAt))[row] = term;
             ((float*)(to + TermsAt))[row] = sum;
         }
+    }
+
+    /// <summary>Stores the codes of 32 columns of a row, and gives two sums for each of its groups of the codes' distances from −128.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<long> WriteCodes(float* x, nint groupStride, float* reciprocals, byte* to)
+    {
+        Vector512<float> first = Vector512.Load(x) * Vector512.Create(reciprocals[0]), second = Vector512.Load(x + groupStride) * Vector512.Create(reciprocals[1]);
+        Vector256<sbyte> codes = Vector256.Create(Narrow(ToNearest(first)), Narrow(ToNearest(second)));
+        codes.Store((sbyte*)to);
+        return Avx2.SumAbsoluteDifferences(codes.AsByte() ^ Vector256.Create((byte)0x80), Vector256<byte>.Zero).AsInt64();
+    }
+
+    /// <summary>The sums of the codes of eight groups, in their order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Sums(Vector256<long> a, Vector256<long> b, Vector256<long> c, Vector256<long> d)
+    {
+        // 64 bits each: the first groups of two rows or records, then their second groups.
+        Vector256<long> two = Avx2.UnpackLow(a, b) + Avx2.UnpackHigh(a, b), four = Avx2.UnpackLow(c, d) + Avx2.UnpackHigh(c, d);
+        Vector256<int> firsts = Avx2.Permute2x128(two, four, 0x20).AsInt32(), seconds = Avx2.Permute2x128(two, four, 0x31).AsInt32();
+        return Avx2.UnpackLow(Avx2.UnpackLow(firsts, seconds).AsInt64(), Avx2.UnpackHigh(firsts, seconds).AsInt64()).AsInt32() - Vector256.Create(128 * Group);
     }
 }

@@ -43,6 +43,9 @@ internal sealed unsafe partial class QuantizedRows : IDisposable
     /// <summary>The code that stands for zero in the weights that the starts are for.</summary>
     public int Zero { get; private set; }
 
+    /// <summary>Activations in a row.</summary>
+    public int Width => _width;
+
     /// <summary>Which set of activations this is the form of, as its owner counts them.</summary>
     public long Set { get; set; } = -1;
 
@@ -60,20 +63,31 @@ internal sealed unsafe partial class QuantizedRows : IDisposable
     public void Quantize(Matrix x, int capacity, int zero, ComputePool? pool)
     {
         int each = _exact ? 2 : 1;
-        long needed = (capacity * (long)each + TileRows - 1) / TileRows * TileBytes(x.Columns);
+        Reserve(x.Rows, capacity, x.Columns, zero);
+        // SAFETY: the native memory of the activations does not move; pinning makes the span a pointer. The records hold the rows asked for.
+        fixed (float* source = x.Data)
+        {
+            Job job = new() { Records = Pointer, X = source, XStride = x.Stride, Width = x.Columns, Rows = x.Rows, Zero = zero, Exact = _exact };
+            int perTile = TileRows / each;
+            Run(ref job, (x.Rows + perTile - 1) / perTile, pool);
+        }
+    }
+
+    /// <summary>Makes room for rows that others write record by record (<see cref="QuantizeRecord"/>).</summary>
+    /// <param name="rows">The rows.</param>
+    /// <param name="capacity">Rows of that width to make room for.</param>
+    /// <param name="width">Activations in a row, a multiple of 32.</param>
+    /// <param name="zero">The code for zero of the weights that are multiplied first.</param>
+    public void Reserve(int rows, int capacity, int width, int zero)
+    {
+        int each = _exact ? 2 : 1;
+        long needed = (capacity * (long)each + TileRows - 1) / TileRows * TileBytes(width);
         if (_records is null || _records.Length < needed)
         {
             _records?.Dispose();
             _records = new NativeBuffer<byte>(needed);
         }
-        (Rows, Zero, _width) = (each * x.Rows, zero, x.Columns);
-        // SAFETY: the native memory of the activations does not move; pinning makes the span a pointer. The records hold the rows asked for.
-        fixed (float* source = x.Data)
-        {
-            Job job = new() { Records = _records.Pointer, X = source, XStride = x.Stride, Width = x.Columns, Rows = x.Rows, Zero = zero, Exact = _exact };
-            int perTile = TileRows / each;
-            Run(ref job, (x.Rows + perTile - 1) / perTile, pool);
-        }
+        (Rows, Zero, _width) = (each * rows, zero, width);
     }
 
     /// <summary>Makes the starts of the current set anew, for weights with another code for zero.</summary>
@@ -118,9 +132,15 @@ internal sealed unsafe partial class QuantizedRows : IDisposable
         {
             int perTile = Exact ? TileRows / 2 : TileRows;
             for (int tile = from; tile < to; tile++)
-                for (int row = tile * perTile; row < Math.Min(Rows, (tile + 1) * perTile); row++)
-                    if (Exact) QuantizeTwice(X + row * XStride, Width, Records + tile * TileBytes(Width), 2 * (row - tile * perTile), Zero);
-                    else QuantizeRow(X + row * XStride, Width, Records + tile * TileBytes(Width), row - tile * perTile, Zero);
+            {
+                byte* records = Records + tile * TileBytes(Width);
+                int first = tile * perTile, end = Math.Min(Rows, first + perTile);
+                if (Avx512F.IsSupported && end - first == TileRows) QuantizeTile(X + first * XStride, XStride, Width, records, Zero);
+                else
+                    for (int row = first; row < end; row++)
+                        if (Exact) QuantizeTwice(X + row * XStride, Width, records, 2 * (row - first), Zero);
+                        else QuantizeRow(X + row * XStride, Width, records, row - first, Zero);
+            }
         }
     }
 

@@ -74,8 +74,52 @@ public sealed class LinearGroupTests
                         Array.Fill(left, float.NaN);
                         Array.Fill(right, float.NaN);
                         Set(x, source, rows);
-                        new LinearGroup(a, b).MultiplyAndCombine(x, new Matrix(left, rows, Outputs), new Matrix(right, rows, Outputs), SwiGlu.Apply, pool);
+                        PackedProduct.Run(new PackedLayers((PackedLinear)a, (PackedLinear)b), x, new Matrix(left, rows, Outputs), new Matrix(right, rows, Outputs), default, pool, 3, SwiGlu.Apply);
                         Assert.Equal(expected, left);
+                    }
+                }
+        }
+    }
+
+    /// <summary>What two layers give becomes the rows of a third, in the form that one multiplies: for one with another code for zero, one that takes floats, and after each other.</summary>
+    [Theory]
+    [InlineData("Q8_0", 96)]
+    [InlineData("Q4_0", 160)]
+    [InlineData("Q6_K", 256)]
+    [InlineData("F32", 80)]
+    public void Combined_results_enter_the_next_layer_as_if_they_had_been_written(string next, int outputs)
+    {
+        const int Most = 203, Last = 20;
+        using NativeBuffer<byte> weights = new(outputs * Width * sizeof(float)), more = new(Last * outputs * sizeof(float));
+        Random random = new(3);
+        foreach (ref byte value in weights.Span(0, (int)weights.Length)) value = (byte)(random.Next(256) & 0xBF);
+        foreach (ref byte value in more.Span(0, (int)more.Length)) value = (byte)(random.Next(256) & 0xBF);
+        using NativeBuffer<float> source = Products.RandomFloats(Most * Width, 4), left = new(Most * outputs), right = new(Most * outputs);
+        foreach (int threads in (ReadOnlySpan<int>)[1, 2, 3])
+        {
+            using ComputePool pool = new(threads);
+            using Linear a = Make("Q4_1", weights, outputs, pool), b = Make("Q8_0", weights, outputs, pool), last = Make(next, more, Last, pool, outputs);
+            foreach (KernelTier tier in PackedProductTests.Tiers)
+                foreach (ActivationPrecision precision in (ReadOnlySpan<ActivationPrecision>)[ActivationPrecision.Int8, ActivationPrecision.Int16])
+                {
+                    using Activations x = new(Most, Math.Max(Width, outputs), precision, tier);
+                    foreach (int rows in (ReadOnlySpan<int>)[1, 6, 7, 33, Most, 8])
+                    {
+                        float[] expected = new float[rows * Last], found = new float[rows * Last];
+                        Matrix gates = new(left.Span(0, rows * outputs), rows, outputs), ups = new(right.Span(0, rows * outputs), rows, outputs);
+                        Set(x, source, rows);
+                        a.Multiply(x, gates, pool);
+                        b.Multiply(x, ups, pool);
+                        SwiGlu.Apply(gates.Data, ups.Data, x.Begin(rows, outputs).Data);
+                        last.Multiply(x, new Matrix(expected, rows, Last), pool);
+                        Assert.DoesNotContain(float.NaN, expected);
+                        gates.Data.Fill(float.NaN);
+                        ups.Data.Fill(float.NaN);
+                        Set(x, source, rows);
+                        new LinearGroup(a, b).MultiplyAndCombine(x, gates, ups, SwiGlu.Apply, last, pool);
+                        last.Multiply(x, new Matrix(found, rows, Last), pool);
+                        Assert.Equal(expected, found);
+                        if (next != "F32" && precision == ActivationPrecision.Int8 && rows > Activations.MostOwnRows) Assert.Throws<InvalidOperationException>(() => x.Values.Rows);
                     }
                 }
         }
@@ -92,7 +136,7 @@ public sealed class LinearGroupTests
         foreach (LinearGroup group in (LinearGroup[])[new(packed, floats), new(packed, narrow), new(packed, packed, packed)])
         {
             Assert.False(group.CanCombine);
-            Assert.Throws<InvalidOperationException>(() => group.MultiplyAndCombine(x, default, default, SwiGlu.Apply, pool));
+            Assert.Throws<InvalidOperationException>(() => group.MultiplyAndCombine(x, default, default, SwiGlu.Apply, floats, pool));
         }
     }
 
@@ -117,11 +161,11 @@ public sealed class LinearGroupTests
         Assert.Throws<ArgumentOutOfRangeException>(() => x.Use(new Matrix(source.Span(0, 8 * 32), 8, 32)));
     }
 
-    private static Linear Make(string format, NativeBuffer<byte> weights, int outFeatures, ComputePool pool)
+    private static Linear Make(string format, NativeBuffer<byte> weights, int outFeatures, ComputePool pool, int width = Width)
     {
         WeightFormat known = WeightFormats.All.Single(f => f.Name == format);
-        ByteRegion data = weights.Region.Slice(0, (long)outFeatures * Width / known.BlockLength * known.BlockBytes);
-        return known.BlockLength == 1 ? Linear.Create(format, data, outFeatures, Width) : Linear.Pack(format, data, outFeatures, Width, pool);
+        ByteRegion data = weights.Region.Slice(0, (long)outFeatures * width / known.BlockLength * known.BlockBytes);
+        return known.BlockLength == 1 ? Linear.Create(format, data, outFeatures, width) : Linear.Pack(format, data, outFeatures, width, pool);
     }
 
     private static void Set(Activations x, NativeBuffer<float> source, int rows)
