@@ -114,7 +114,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
         work.KeyPairs = (uint*)Take((long)TiledAttention.Tile * Stride / 2);
         work.ValuePairs = (uint*)Take((long)TiledAttention.Tile * Stride / 2);
         work.QueryBits = (ushort*)Take(Padded(queries) * (long)Stride / 2);
-        work.WeightBits = (ushort*)Take((long)TiledAttention.Tile * AttentionPairs.MaxRows / 2);
+        work.WeightBits = (ushort*)Take((long)TiledAttention.Tile * AttentionPairs.MaxRows);
         work.Offsets = offsets;
         work.ListOffsets = work.Offsets + TiledAttention.Tile;
         work.NextOffsets = work.ListOffsets + TiledAttention.Tile;
@@ -135,7 +135,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
     {
         int queries = AttentionPlan.RowsFor(group) * group;
         return (long)TiledAttention.Tile * (2 * Padded(headSize) + AttentionScores.MaxRows) + 3L * queries * Padded(headSize) + 4L * Padded(queries)
-            + 16 + 4 * TiledAttention.Tile + 3L * TiledAttention.Tile * Padded(headSize) / 2 + Padded(headSize) + Padded(queries) * (long)Padded(headSize) / 2 + (long)TiledAttention.Tile * AttentionPairs.MaxRows / 2;
+            + 16 + 4 * TiledAttention.Tile + 3L * TiledAttention.Tile * Padded(headSize) / 2 + Padded(headSize) + Padded(queries) * (long)Padded(headSize) / 2 + (long)TiledAttention.Tile * AttentionPairs.MaxRows;
     }
 
     private static long OffsetsPerWorker(int group, int headSize) => (5L * TiledAttention.Tile + 2 * GroupsOfTile + AttentionPlan.RowsFor(group) * group + 7) / 8 * 8;
@@ -187,7 +187,7 @@ internal unsafe struct AttentionWork
     /// <summary>The places of the tile that each query row of the item sees.</summary>
     public ulong* Masks;
 
-    /// <summary>In bfloat16: the queries, the weights of a block of rows, and room for a tile.</summary>
+    /// <summary>In bfloat16: the queries, the weights of two blocks of rows, and room for a tile.</summary>
     public ushort* QueryBits, WeightBits, Bits;
 
     /// <summary>A row of zeros, and where the keys and values of each place begin where some places have none, in bytes.</summary>

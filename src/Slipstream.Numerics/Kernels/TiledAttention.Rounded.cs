@@ -81,6 +81,9 @@ internal readonly unsafe ref partial struct TiledAttention
         // Four lines with each pair are a whole tile of the cache: the next one is shared out among the blocks, in order.
         int asks = !_isPaired || !work.Asks || work.NextRows <= 0 ? 0 : blocks == 1 ? 4 : blocks < 4 ? 2 : 1, left = asks > 0 ? 4 / asks : 0;
         long ask = asks > 0 ? work.NextOffsets[0] : 0;
+        // Values are added when the next block has its weights: so the processor goes on with products while it makes weights, which is one long chain.
+        int pending = 0, pendingAsks = 0, turn = 0;
+        ValueCall values = default;
         for (int q = from; q < to; q += size)
         {
             int rows = Math.Min(size, to - q);
@@ -88,22 +91,27 @@ internal readonly unsafe ref partial struct TiledAttention
             for (int i = 0; i < rows; i++) any |= work.Masks[q + i];
             if (any == 0) continue;
             int first = BitOperations.TrailingZeroCount(any) / Step, end = (Tile + Step - 1 - BitOperations.LeadingZeroCount(any)) / Step;
+            ushort* weights = work.WeightBits + turn * Tile * AttentionPairs.MaxRows;
+            float* keep = work.Keep + turn * AttentionPairs.MaxRows;
+            turn ^= 1;
             ScoreCall scores = new()
             {
                 Queries = (uint*)(work.QueryBits + (nint)q * _stride), QueryBytes = _stride * sizeof(ushort), Keys = work.KeyGroups, Pairs = _stride / 2, Ask = _keys + ask,
-                Masks = work.Masks + q, Max = work.Span.Max + q, Sum = work.Span.Sum + q, Keep = work.Keep, Weights = work.WeightBits, Scores = work.Scores,
+                Masks = work.Masks + q, Max = work.Span.Max + q, Sum = work.Span.Sum + q, Keep = keep, Weights = weights, Scores = work.Scores,
             };
             AttentionPairs.Weigh(rows, end, scores, _roundsEmitted, asks);
-            PackValues(ref work);
-            ValueCall values = new()
+            if (pending > 0) AttentionPairs.AddValues(pending, _stride, values, _roundsEmitted, pendingAsks);
+            else PackValues(ref work);
+            values = new ValueCall
             {
-                Weights = (uint*)work.WeightBits + first * (Step / 2), WeightBytes = Tile * sizeof(ushort), Values = work.ValueGroups + first, RowBytes = _stride * sizeof(uint), Groups = end - first,
-                Results = work.Span.Values + (nint)q * _stride, ResultBytes = _stride * sizeof(float), Keep = work.Keep, Ask = _values + ask,
+                Weights = (uint*)weights + first * (Step / 2), WeightBytes = Tile * sizeof(ushort), Values = work.ValueGroups + first, RowBytes = _stride * sizeof(uint), Groups = end - first,
+                Results = work.Span.Values + (nint)q * _stride, ResultBytes = _stride * sizeof(float), Keep = keep, Ask = _values + ask,
             };
-            AttentionPairs.AddValues(rows, _stride, values, _roundsEmitted, asks);
+            (pending, pendingAsks) = (rows, asks);
             ask += _stride / 2 * Lines.Bytes * asks;
             if (--left == 0) asks = 0;
         }
+        if (pending > 0) AttentionPairs.AddValues(pending, _stride, values, _roundsEmitted, pendingAsks);
         work.Asks = false;
     }
 

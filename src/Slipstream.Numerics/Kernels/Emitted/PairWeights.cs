@@ -14,8 +14,11 @@ internal static class PairWeights
     private static readonly float PairOfOnes = BitConverter.UInt32BitsToSingle(0x3F80_3F80);
 
     private const byte Nearest = 8, Equal = 0, NotLess = 0x15; // A NaN is not less: it stays.
-    private static readonly AssemblerRegisterZMM Top = zmm16, P4 = zmm24, P3 = zmm25, P2 = zmm26, P1 = zmm27, One = zmm28, Least = zmm29, Unseen = zmm30, Ones = zmm31;
+    private static readonly AssemblerRegisterZMM Top = zmm21, P4 = zmm24, P3 = zmm25, P2 = zmm26, P1 = zmm27, One = zmm28, Least = zmm29, Unseen = zmm30, Ones = zmm31;
     private static readonly AssemblerRegisterK[] Seen = [k1, k2, k3, k4];
+
+    // Rows that there are, and the first lane of each quarter.
+    private static readonly AssemblerRegisterK Live = k6, Quarters = k7;
 
     /// <summary>Emits it; <c>rcx</c> points to the <see cref="ScoreCall"/>.</summary>
     public static void Emit(Assembler c, int rows, int groups)
@@ -30,63 +33,83 @@ internal static class PairWeights
             c.mov(eax, BitConverter.SingleToInt32Bits(value));
             c.vpbroadcastd(register, eax);
         }
+        (int live, int quarters) = ((1 << rows) - 1, 0x1111);
+        c.mov(eax, live);
+        c.kmovw(Live, eax);
+        c.mov(eax, quarters);
+        c.kmovw(Quarters, eax);
+        AssemblerRegisterZMM Score(int row, int group) => Zmm(row * groups + group);
         for (int row = 0; row < rows; row++)
         {
-            AssemblerRegisterZMM Score(int group) => Zmm(row * groups + group);
-            c.mov(rdi, __qword_ptr[masks + 8 * row]);
+            LoadMasks(c, masks, row, groups);
+            for (int n = 0; n < groups; n++) c.vblendmps(IfSeen(Score(row, n), n), Unseen, Score(row, n));
+            AssemblerRegisterZMM greatest = Zmm(17 + row);
+            c.vmaxps(greatest, Score(row, 0), Score(row, groups > 1 ? 1 : 0));
+            for (int n = 2; n < groups; n++) c.vmaxps(greatest, greatest, Score(row, n));
+        }
+        // The greatest score of the tile, and of all before it: a lane for each row.
+        Across(c, rows, adds: false);
+        c.vmovups(xmm18.k6.z, __xmmword_ptr[max]);
+        c.vmaxps(xmm17, xmm18, xmm17);
+        c.vmovups(__xmmword_ptr[max].k6, xmm17);
+        c.vexpandps(zmm16.k7.z, zmm17);
+        c.vpermilps(zmm16, zmm16, 0);
+        // What a row has so far is worth 2 to the power (old − new), 1 where nothing changed, which −∞ did not either.
+        c.vcmpps(k1, xmm18, xmm17, Equal);
+        c.vsubps(xmm18, xmm18, xmm17);
+        Power(c, k5, zmm18);
+        c.vblendmps(xmm18.k1, xmm18, xmm28);
+        c.vmovups(__xmmword_ptr[keep].k6, xmm18);
+        for (int row = 0; row < rows; row++)
+        {
+            AssemblerRegisterZMM total = Zmm(17 + row);
+            LoadMasks(c, masks, row, groups);
+            c.vshuff32x4(Top, zmm16, zmm16, (byte)(0x55 * row));
             for (int n = 0; n < groups; n++)
             {
-                c.kmovw(Seen[n], edi);
-                if (n + 1 < groups) c.shr(rdi, 16);
-                c.vblendmps(IfSeen(Score(n), n), Unseen, Score(n));
-            }
-            // The greatest score of the tile, and of all before it.
-            c.vmaxps(zmm17, Score(0), Score(groups > 1 ? 1 : 0));
-            if (groups > 2) c.vmaxps(zmm18, Score(2), Score(groups > 3 ? 3 : 2));
-            if (groups > 2) c.vmaxps(zmm17, zmm17, zmm18);
-            Across(c, adds: false);
-            c.vmovss(xmm18, __dword_ptr[max + 4 * row]);
-            c.vmaxss(xmm17, xmm18, xmm17);
-            c.vmovss(__dword_ptr[max + 4 * row], xmm17);
-            c.vbroadcastss(Top, xmm17);
-            // What the row has so far is worth 2 to the power (old − new), 1 where nothing changed, which −∞ did not either.
-            c.vcmpps(k6, xmm18, xmm17, Equal);
-            c.vsubps(xmm18, xmm18, xmm17);
-            Power(c, k5, zmm18, zmm20, zmm21);
-            c.vblendmps(zmm19.k6, zmm18, One);
-            c.vmovss(__dword_ptr[keep + 4 * row], xmm19);
-            for (int n = 0; n < groups; n++)
-            {
-                c.vsubps(Score(n), Score(n), Top);
-                Power(c, IfSeen(n), Score(n), Zmm(20 + 2 * (n % 2)), Zmm(21 + 2 * (n % 2)));
+                c.vsubps(Score(row, n), Score(row, n), Top);
+                Power(c, IfSeen(n), Score(row, n));
             }
             // Rounded weights are added up, two to a lane, as they are multiplied.
-            c.vpxord(zmm17, zmm17, zmm17);
+            c.vpxord(total, total, total);
             for (int n = 0; n < groups; n += 2)
             {
                 int to = row * TiledAttention.Tile * sizeof(ushort) + 32 * n;
                 if (n + 1 < groups)
                 {
-                    c.vcvtne2ps2bf16(zmm18, Score(n + 1), Score(n));
-                    c.vmovdqu64(__zmmword_ptr[weights + to], zmm18);
+                    c.vcvtne2ps2bf16(zmm22, Score(row, n + 1), Score(row, n));
+                    c.vmovdqu64(__zmmword_ptr[weights + to], zmm22);
                 }
                 else
                 {
-                    c.vcvtneps2bf16(ymm18, Score(n));
-                    c.vmovdqu32(__ymmword_ptr[weights + to], ymm18);
+                    c.vcvtneps2bf16(ymm22, Score(row, n));
+                    c.vmovdqu32(__ymmword_ptr[weights + to], ymm22);
                 }
-                c.vdpbf16ps(zmm17, zmm18, Ones);
+                c.vdpbf16ps(total, zmm22, Ones);
             }
-            Across(c, adds: true);
-            c.vmovss(xmm18, __dword_ptr[sum + 4 * row]);
-            c.vfmadd213ss(xmm18, xmm19, xmm17);
-            c.vmovss(__dword_ptr[sum + 4 * row], xmm18);
+        }
+        Across(c, rows, adds: true);
+        c.vmovups(xmm18.k6.z, __xmmword_ptr[sum]);
+        c.vmovups(xmm19.k6.z, __xmmword_ptr[keep]);
+        c.vfmadd213ps(xmm18, xmm19, xmm17);
+        c.vmovups(__xmmword_ptr[sum].k6, xmm18);
+    }
+
+    /// <summary>What a row sees of each group, into <c>k1</c> and on.</summary>
+    private static void LoadMasks(Assembler c, AssemblerRegister64 masks, int row, int groups)
+    {
+        c.mov(rdi, __qword_ptr[masks + 8 * row]);
+        for (int n = 0; n < groups; n++)
+        {
+            c.kmovw(Seen[n], edi);
+            if (n + 1 < groups) c.shr(rdi, 16);
         }
     }
 
     /// <summary>2 to the power <paramref name="x"/>, as <see cref="PowerOfTwo"/>, where <paramref name="kept"/>, which is <c>k5</c>, lets it be; else 0. Overwrites two registers more.</summary>
-    private static void Power(Assembler c, AssemblerRegisterK kept, AssemblerRegisterZMM x, AssemblerRegisterZMM whole, AssemblerRegisterZMM p)
+    private static void Power(Assembler c, AssemblerRegisterK kept, AssemblerRegisterZMM x)
     {
+        (AssemblerRegisterZMM whole, AssemblerRegisterZMM p) = (zmm22, zmm23);
         c.vcmpps(kept, x, Least, NotLess);
         c.vrndscaleps(whole, x, Nearest);
         c.vsubps(x, x, whole);
@@ -98,23 +121,34 @@ internal static class PairWeights
         c.vscalefps(x.k5.z, p, whole);
     }
 
-    /// <summary>The greatest of the lanes of <c>zmm17</c>, or their sum in the order of <see cref="Lanes"/>, into <c>xmm17</c>.</summary>
-    private static void Across(Assembler c, bool adds)
+    /// <summary>
+    /// The greatest of the lanes of each row's register, <c>zmm17</c> and on, or their sum in the order of <see cref="Lanes"/>: a lane of <c>xmm17</c> for each. Rows go together, a quarter of a register each; those that are not there
+    /// repeat the last.
+    /// </summary>
+    private static void Across(Assembler c, int rows, bool adds)
     {
-        c.vextractf64x4(ymm18, zmm17, 1);
-        if (adds) c.vaddps(ymm17, ymm17, ymm18);
-        else c.vmaxps(ymm17, ymm17, ymm18);
-        c.vextractf32x4(xmm18, ymm17, 1);
-        Halve();
-        c.vpermilps(xmm18, xmm17, 0x4E);
-        Halve();
-        c.vpermilps(xmm18, xmm17, 0xB1);
-        Halve();
-
-        void Halve()
+        AssemblerRegisterZMM Row(int n) => Zmm(17 + Math.Min(n, rows - 1));
+        Join(zmm22, Row(0), Row(1), 0x44, 0xEE);
+        if (rows > 2) Join(zmm23, Row(2), Row(3), 0x44, 0xEE);
+        Join(zmm17, zmm22, rows > 2 ? zmm23 : zmm22, 0x88, 0xDD);
+        foreach (byte order in (ReadOnlySpan<byte>)[0x4E, 0xB1])
         {
-            if (adds) c.vaddps(xmm17, xmm17, xmm18);
-            else c.vmaxps(xmm17, xmm17, xmm18);
+            c.vpermilps(zmm22, zmm17, order);
+            Both(zmm17, zmm22);
+        }
+        c.vcompressps(zmm17.k7.z, zmm17);
+
+        void Join(AssemblerRegisterZMM to, AssemblerRegisterZMM a, AssemblerRegisterZMM b, byte low, byte high)
+        {
+            c.vshuff64x2(zmm21, a, b, high);
+            c.vshuff64x2(to, a, b, low);
+            Both(to, zmm21);
+        }
+
+        void Both(AssemblerRegisterZMM to, AssemblerRegisterZMM other)
+        {
+            if (adds) c.vaddps(to, to, other);
+            else c.vmaxps(to, to, other);
         }
     }
 
