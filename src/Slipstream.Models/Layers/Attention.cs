@@ -46,7 +46,7 @@ internal sealed class Attention
         _value.AddBiasTo(v);
         clock?.Enter(Stage.Store);
         StoreJob store = new() { Owner = this, Q = q, K = k, V = v, Angles = workspace.Angles(rows), Batch = batch };
-        pool.For(ref store, rows, ShortJob.Rows(q.Columns + k.Columns + v.Columns));
+        pool.For(ref store, rows, ShortJob.Rows(ShortJob.Nonlinear * (q.Columns + k.Columns + v.Columns)));
         clock?.Enter(Stage.Attention);
         KvStore cache = batch.Tables[0].Store;
         TiledAttention attend = new(workspace.Plan, workspace.Attention, q, cache.Keys(_layer), cache.Values(_layer), cache.Layout.Type, x.Begin(rows, q.Columns), _config.KvHeads, _scale, _window, pool.Counters,

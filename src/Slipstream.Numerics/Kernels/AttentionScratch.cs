@@ -165,6 +165,9 @@ internal unsafe struct AttentionState(float* max, float* sum, float* values)
 /// <summary>One worker's part of the scratch.</summary>
 internal unsafe struct AttentionWork
 {
+    /// <summary>The thread, as the pool numbers it.</summary>
+    public int Worker;
+
     /// <summary>Widened keys and values of the tile, <c>[64, stride]</c>; scores, <c>[4, 64]</c>.</summary>
     public float* Keys, Values, Scores;
 

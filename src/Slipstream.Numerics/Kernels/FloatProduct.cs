@@ -65,7 +65,7 @@ internal static unsafe class FloatProduct
                 tile.Row3 = live > 3 ? Weights.Read(row + 3, scratch + 3 * Width) : tile.Row0;
                 FloatTile.Multiply(tile, live, X, XStride, XRows, Width, Y + row, YStride);
             }
-            Counters.AddWeights((to - from) * Weights.RowBytes);
+            Counters.AddWeights(worker, (to - from) * Weights.RowBytes);
         }
     }
 }

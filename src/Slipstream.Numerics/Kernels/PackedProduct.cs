@@ -227,7 +227,7 @@ internal static unsafe class PackedProduct
             int each = part.Together > 1 ? (to - from) / part.Together : 0;
             if (each > 0) Multiply(in part, x, from, each, part.Together, firstTile, endTile, results);
             Multiply(in part, x, from + each * part.Together, to - from - each * part.Together, 1, firstTile, endTile, results);
-            if (share == 0) Counters.AddWeights((to - from) * (long)part.GroupBytes);
+            if (share == 0) Counters.AddWeights(worker, (to - from) * (long)part.GroupBytes);
         }
 
         private readonly (int First, int End) Tiles(ref readonly Part part, int share) => ((int)((long)part.Tiles * share / Shares), (int)((long)part.Tiles * (share + 1) / Shares));
@@ -322,7 +322,7 @@ internal static unsafe class PackedProduct
                     clock?.Enter(stage);
                 }
             }
-            if (share == 0) Counters.AddWeights((to - from) * (long)(Parts[0].GroupBytes + Parts[1].GroupBytes));
+            if (share == 0) Counters.AddWeights(worker, (to - from) * (long)(Parts[0].GroupBytes + Parts[1].GroupBytes));
         }
 
         // Groups that follow each other by some tiles: results are `[group][row][16]`.

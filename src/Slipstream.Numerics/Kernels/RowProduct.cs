@@ -132,7 +132,7 @@ internal static unsafe class RowProduct
             else
                 for (int row = from; row < to; row += PanelRows)
                     Panel(row, Math.Min(PanelRows, to - row), scratch);
-            Counters.AddWeights((to - from) * RowBytes);
+            Counters.AddWeights(worker, (to - from) * RowBytes);
         }
 
         private readonly void Streams(int from, int to, float* results)

@@ -89,6 +89,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     public void Execute(int from, int to, int worker)
     {
         AttentionWork work = _scratch.Worker(worker);
+        work.Worker = worker;
         for (int i = 0; i < Tile && !_inPlace; i++) work.Offsets[i] = (long)i * _stride * sizeof(float);
         // SAFETY: the spans' memory cannot move or go while it is fixed; every index below comes from the plan, whose slots the store gave out.
         fixed (float* queries = _queries)
@@ -207,7 +208,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
             if (end <= s.FirstPosition || s.IsChain) read += AttendChain(in s, in item, begin, cached, kvHead, ref work);
             else read += AttendTree(in s, in item, begin, cached, kvHead, ref work);
         }
-        _counters.AddKv(read * _rowBytes * 2);
+        _counters.AddKv(work.Worker, read * _rowBytes * 2);
     }
 
     private int FirstTile(in AttentionItem item, int span) => Math.Max(span * AttentionPlan.SpanPositions, WindowStart(item.Least)) / Tile;
