@@ -14,15 +14,14 @@ public sealed unsafe class Activations : IDisposable
     private readonly int _maxRows, _maxWidth;
     private NativeBuffer<byte>? _scratch;
     private readonly QuantizedRows _quantized = new(exact: false), _exact = new(exact: true), _next = new(exact: false);
-    private bool _isRounded, _isRoundedFloats;
     private OwnForms?[] _own = [];
     private long _set;
-    private RoundedRows? _rounded, _roundedFloats;
+    private readonly RoundedRows _rounded = new(asFloats: false), _roundedFloats = new(asFloats: true), _nextRounded = new(asFloats: false);
     private int _count, _width;
     private float* _current;
 
     /// <summary>
-    /// Rows up to which each thread of a product makes their 8-bit form for itself: what one thread writes and another reads takes longer to come over, and to be written again, than it takes to make.
+    /// Rows up to which each thread of a product makes the form that kernels read for itself: what one thread writes and another reads takes longer to come over, and to be written again, than it takes to make.
     /// </summary>
     internal const int MostOwnRows = 6;
 
@@ -96,20 +95,18 @@ public sealed unsafe class Activations : IDisposable
         Set((float*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(rows.Data)), rows.Rows, rows.Columns);
     }
 
-    /// <summary>Where a product may write the 8-bit form of the rows of the next set, where they need not exist in another: not for few rows, whose form each thread makes for itself, nor for finer products.</summary>
-    /// <returns>Room for the rows, or null.</returns>
-    internal QuantizedRows? ReserveNext(int rows, Linear layer)
-    {
-        if (rows <= MostOwnRows || Precision == ActivationPrecision.Int16 || layer is not PackedLinear packed) return null;
-        _next.Reserve(rows, _maxRows, packed.InFeatures, packed.Layout.Zero);
-        return _next;
-    }
+    /// <summary>Makes room for the 8-bit form of the rows of the next set, which a product writes (<see cref="NextForm"/>).</summary>
+    internal byte* ReserveNext(int rows, int width, int zero) => _next.Reserve(rows, _maxRows, width, zero);
 
-    /// <summary>Makes a new set of the rows whose 8-bit form was written where <see cref="ReserveNext"/> said; they have no other.</summary>
-    internal void UseNext()
+    /// <summary>The same for rows of bfloat16.</summary>
+    internal byte* ReserveNextRounded(int width) => _nextRounded.Reserve(_maxRows, width);
+
+    /// <summary>Makes a new set of the rows that were written where <see cref="ReserveNext"/> or <see cref="ReserveNextRounded"/> said; they exist in that form only.</summary>
+    internal void UseNext(int rows, int width, bool rounded)
     {
-        Set(null, _next.Rows, _next.Width);
-        _next.Set = _set;
+        Set(null, rows, width);
+        if (rounded) _nextRounded.Set = _set;
+        else _next.Set = _set;
     }
 
     private void Set(float* rows, int count, int width)
@@ -117,12 +114,11 @@ public sealed unsafe class Activations : IDisposable
         _current = rows;
         (_count, _width) = (count, width);
         _set++;
-        _isRounded = _isRoundedFloats = false;
     }
 
     /// <summary>The rows of the current set; they begin a multiple of 16 floats apart.</summary>
-    /// <exception cref="InvalidOperationException">The rows exist in their 8-bit form only.</exception>
-    public Matrix Values => _current is null ? throw new InvalidOperationException("These rows were made in their 8-bit form only.") : new(new Span<float>(_current, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
+    /// <exception cref="InvalidOperationException">The rows exist in the form that a product wrote only.</exception>
+    public Matrix Values => _current is null ? throw new InvalidOperationException("These rows were made in the form of the next product only.") : new(new Span<float>(_current, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
 
     /// <summary>The first row; rows begin <see cref="PadFloats"/> of the width apart, with zeros between.</summary>
     // SAFETY: valid until this is disposed; kernels read within Rows rows of the padded width.
@@ -151,12 +147,13 @@ public sealed unsafe class Activations : IDisposable
     /// <summary>As <see cref="Quantized"/>, but made by and for the calling thread, which is <paramref name="worker"/> of the product's pool.</summary>
     internal byte* QuantizedBy(int worker, bool exact, int zero, StageClock? clock)
     {
-        // Made by the thread that uses it, not to lie in one line with another's.
-        OwnForms own = _own[worker] ??= new OwnForms();
-        QuantizedRows rows = exact ? own.Exact : own.Plain;
+        QuantizedRows rows = exact ? Own(worker).Exact : Own(worker).Plain;
         Make(rows, Math.Min(_maxRows, MostOwnRows), zero, null, worker == 0 ? clock : null);
         return rows.Pointer;
     }
+
+    // Made by the thread that uses it, not to lie in one line with another's.
+    private OwnForms Own(int worker) => _own[worker] ??= new OwnForms();
 
     private void Make(QuantizedRows rows, int capacity, int zero, ComputePool? pool, StageClock? clock)
     {
@@ -169,38 +166,27 @@ public sealed unsafe class Activations : IDisposable
         rows.Set = _set;
     }
 
-    /// <summary>The current set as bfloat16, made now if no product has asked for it before; rows begin <see cref="PairProduct.Pad"/> of the width apart.</summary>
-    internal ushort* Rounded(ComputePool pool)
-    {
-        _rounded ??= new RoundedRows(_maxRows, _maxWidth, asFloats: false);
-        if (_isRounded) return (ushort*)_rounded.Pointer;
-        Stage stage = pool.Clock?.Enter(Stage.Quantize) ?? default;
-        _rounded.Round(Values, pool);
-        pool.Clock?.Enter(stage);
-        _isRounded = true;
-        return (ushort*)_rounded.Pointer;
-    }
+    /// <summary>The current set as bfloat16, made now if no product has asked for it before; rows begin <see cref="RoundedRows.RowBytes"/> apart.</summary>
+    internal byte* Rounded(ComputePool pool) => Make(_nextRounded.Set == _set ? _nextRounded : _rounded, _maxRows, pool, pool.Clock);
+
+    /// <summary>As <see cref="Rounded"/> or <see cref="RoundedFloats"/>, but made by and for the calling thread, which is <paramref name="worker"/> of the product's pool.</summary>
+    internal byte* RoundedBy(int worker, bool asFloats, StageClock? clock) => Make(asFloats ? Own(worker).RoundedFloats : Own(worker).Rounded, Math.Min(_maxRows, MostOwnRows), null, worker == 0 ? clock : null);
 
     /// <summary>As <see cref="Rounded"/>, as the floats that the bfloat16 stand for, in the order of <see cref="PairProduct"/>.</summary>
-    internal float* RoundedFloats(ComputePool pool)
+    internal float* RoundedFloats(ComputePool pool) => (float*)Make(_roundedFloats, _maxRows, pool, pool.Clock);
+
+    private byte* Make(RoundedRows rows, int capacity, ComputePool? pool, StageClock? clock)
     {
-        _roundedFloats ??= new RoundedRows(_maxRows, _maxWidth, asFloats: true);
-        if (!_isRoundedFloats) _roundedFloats.Round(Values, pool);
-        _isRoundedFloats = true;
-        return (float*)_roundedFloats.Pointer;
+        if (rows.Set == _set) return rows.Pointer;
+        Stage stage = clock?.Enter(Stage.Quantize) ?? default;
+        rows.Round(Values, capacity, pool);
+        clock?.Enter(stage);
+        rows.Set = _set;
+        return rows.Pointer;
     }
 
     /// <summary>Working memory for one product: <paramref name="bytes"/> for each of <paramref name="workers"/>. It grows to what the largest product needs and stays.</summary>
-    internal byte* Scratch(int workers, long bytes)
-    {
-        long total = workers * bytes;
-        if (_scratch is null || _scratch.Length < total)
-        {
-            _scratch?.Dispose();
-            _scratch = new NativeBuffer<byte>(total);
-        }
-        return _scratch.Pointer;
-    }
+    internal byte* Scratch(int workers, long bytes) => NativeBuffer<byte>.Reserve(ref _scratch, workers * bytes);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -211,8 +197,9 @@ public sealed unsafe class Activations : IDisposable
         _exact.Dispose();
         _next.Dispose();
         foreach (OwnForms? own in _own) own?.Dispose();
-        _rounded?.Dispose();
-        _roundedFloats?.Dispose();
+        _rounded.Dispose();
+        _roundedFloats.Dispose();
+        _nextRounded.Dispose();
     }
 
     /// <summary>The forms that one thread made for itself.</summary>
@@ -222,10 +209,16 @@ public sealed unsafe class Activations : IDisposable
 
         public QuantizedRows Exact { get; } = new(exact: true);
 
+        public RoundedRows Rounded { get; } = new(asFloats: false);
+
+        public RoundedRows RoundedFloats { get; } = new(asFloats: true);
+
         public void Dispose()
         {
             Plain.Dispose();
             Exact.Dispose();
+            Rounded.Dispose();
+            RoundedFloats.Dispose();
         }
     }
 }

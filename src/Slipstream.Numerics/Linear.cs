@@ -114,14 +114,21 @@ public abstract class Linear : IDisposable
     }
 
     /// <summary>As <see cref="Pack(string, ByteRegion, int, int, ComputePool)"/>, into memory of an arena that must outlive the layer.</summary>
-    internal static Linear Pack(string format, ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena)
-        => WeightFormats.Accept(format, new Packing(data, outFeatures, inFeatures, pool, arena));
+    /// <param name="format">The name of the encoding, such as <c>Q4_1</c>.</param>
+    /// <param name="data">The rows one after another, each of whole blocks.</param>
+    /// <param name="outFeatures">Rows of W.</param>
+    /// <param name="inFeatures">Columns of W.</param>
+    /// <param name="pool">The threads to pack on.</param>
+    /// <param name="arena">The arena; null for memory of the layer's own.</param>
+    /// <param name="pairs">Whether BF16 weights are packed too, for products with <see cref="ActivationPrecision.Bf16"/> and no others.</param>
+    internal static Linear Pack(string format, ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena, bool pairs = false)
+        => WeightFormats.Accept(format, new Packing(data, outFeatures, inFeatures, pool, arena, pairs));
 
     /// <inheritdoc cref="Pack(string, ByteRegion, int, int, ComputePool)"/>
     internal static Linear Pack<TFormat>(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena = null) where TFormat : IIntegerFormat
     {
         CheckEncoding<TFormat>(data, outFeatures, inFeatures);
-        return PackedLinear.Create<TFormat>(data, outFeatures, inFeatures, pool, arena);
+        return IntegerLinear.Create<TFormat>(data, outFeatures, inFeatures, pool, arena);
     }
 
     /// <summary>A layer over 32-bit floats, which it owns and frees when disposed.</summary>
@@ -170,9 +177,14 @@ public abstract class Linear : IDisposable
         public Linear VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat => Create<TFormat>(data, outFeatures, inFeatures);
     }
 
-    private sealed class Packing(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena) : IFormatVisitor<Linear>
+    private sealed class Packing(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena, bool pairs) : IFormatVisitor<Linear>
     {
-        public Linear Visit<TFormat>() where TFormat : struct, IWeightFormat => Create<TFormat>(data, outFeatures, inFeatures);
+        public Linear Visit<TFormat>() where TFormat : struct, IWeightFormat
+        {
+            if (!pairs || typeof(TFormat) != typeof(BF16)) return Create<TFormat>(data, outFeatures, inFeatures);
+            CheckEncoding<TFormat>(data, outFeatures, inFeatures);
+            return PairLinear.Create(data, outFeatures, inFeatures, pool, arena);
+        }
 
         public Linear VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat => Pack<TFormat>(data, outFeatures, inFeatures, pool, arena);
     }

@@ -65,9 +65,9 @@ public sealed class LinearGroup
         _packed!.Value.First.CheckShapes(x, first);
         _packed.Value.Second!.CheckShapes(x, second);
         if (next.InFeatures != first.Columns) throw new ArgumentException($"Results of {first.Columns} columns are no inputs of a layer of {next.InFeatures}.", nameof(next));
-        QuantizedRows? form = x.ReserveNext(x.Rows, next);
+        NextForm? form = x.Rows > Activations.MostOwnRows && next is PackedLinear packed ? packed.ReserveNext(x, x.Rows) : null;
         PackedProduct.Run(_packed.Value, x, first, second, default, pool, exactFrom: 3, combine, form);
         if (form is null) x.Use(first);
-        else x.UseNext();
+        else x.UseNext(x.Rows, first.Columns, next is PairLinear);
     }
 }

@@ -133,7 +133,7 @@ public sealed class WeightScope : IDisposable
     private Linear Layer(string format, ByteRegion data, int outFeatures, int inFeatures)
     {
         if (_runtime is null || _runtime.Precision == ActivationPrecision.F32) return Numerics.Linear.Create(format, data, outFeatures, inFeatures);
-        return Numerics.Linear.Pack(format, data, outFeatures, inFeatures, _runtime.Pool, _arena);
+        return Numerics.Linear.Pack(format, data, outFeatures, inFeatures, _runtime.Pool, _arena, pairs: _runtime.Precision == ActivationPrecision.Bf16);
     }
 
     private TensorInfo Require(string name, params ReadOnlySpan<long> shape)

@@ -14,15 +14,13 @@ internal sealed unsafe class HalfLinear<TFormat, TWeights>(ByteRegion data, int 
         if (IsRough(Format, x.Precision)) MultiplyRounded(x, y, pool);
         else if (!RowProduct.Fits(InFeatures)) base.Multiply(x, y, pool, exact);
         // SAFETY: (all below) the region was checked against the shape on creation; the activations hold as many rows of this width as y, in every form.
-        else if (typeof(TFormat) == typeof(F16) && x.UsesEmitted) Multiply(new EmittedTiles<float>(RowTileKernels.F16ByF32, y.Rows), x.FloatPointer, x, y, pool);
+        else if (typeof(TFormat) == typeof(F16) && x.UsesEmitted) Multiply(new EmittedTiles(RowTileKernels.F16ByF32, y.Rows), x.FloatPointer, x, y, pool);
         else Multiply(new CompiledTiles<TWeights>(), x.FloatPointer, x, y, pool);
     }
 
     private void MultiplyRounded(Activations x, Matrix y, ComputePool pool)
     {
-        bool whole = InFeatures % PairProduct.Step == 0;
-        if (whole && x.UsesEmitted && EmissionSupport.HasBf16) Multiply(new EmittedTiles<ushort>(RowTileKernels.BF16ByBF16, y.Rows), x.Rounded(pool), x, y, pool);
-        else if (whole && RowProduct.Fits(InFeatures)) Multiply(new CompiledTiles<PairedBF16Weights>(), x.RoundedFloats(pool), x, y, pool);
+        if (InFeatures % PairProduct.Step == 0 && RowProduct.Fits(InFeatures)) Multiply(new CompiledTiles<PairedBF16Weights>(), x.RoundedFloats(pool), x, y, pool);
         else FloatProduct.Run(new PairedRows(Data, RowBytes), OutFeatures, x.RoundedFloats(pool), PairProduct.Pad(InFeatures), x, y, pool);
     }
 

@@ -2,35 +2,23 @@ using Slipstream.Numerics.Kernels.Emitted;
 
 namespace Slipstream.Numerics.Kernels;
 
-/// <summary>A layer whose weights were packed for integer products; it owns their memory, or an arena does.</summary>
-internal sealed unsafe class PackedLinear : Linear
+/// <summary>A layer whose weights were packed in groups of sixteen rows of W, for <see cref="PackedProduct"/>; it owns their memory, or an arena does.</summary>
+internal abstract unsafe class PackedLinear : Linear
 {
     private readonly NativeBuffer<byte>? _owned;
     private readonly ByteRegion _packed;
-    private PackedKernels? _emitted;
 
-    private PackedLinear(string format, PackedLayout layout, delegate*<in PackedCall, int, void> kernel, int outFeatures, int inFeatures, WeightArena? arena) : base(outFeatures, inFeatures)
+    private protected PackedLinear(string format, long groupBytes, int outFeatures, int inFeatures, WeightArena? arena) : base(outFeatures, inFeatures)
     {
         Format = format;
-        Layout = layout;
-        Kernel = kernel;
-        GroupBytes = layout.BytesOf(inFeatures);
+        GroupBytes = groupBytes;
         Groups = (outFeatures + PackedLayout.Rows - 1) / PackedLayout.Rows;
         _packed = arena is not null ? arena.Take(Groups * GroupBytes) : (_owned = new NativeBuffer<byte>(Groups * GroupBytes)).Region;
     }
 
-    public override string Format { get; }
+    public sealed override string Format { get; }
 
-    public override long Bytes => _packed.Length;
-
-    /// <summary>How the weights lie.</summary>
-    public PackedLayout Layout { get; }
-
-    /// <summary>The kernel of the format that needs no emitted code.</summary>
-    public delegate*<in PackedCall, int, void> Kernel { get; }
-
-    /// <summary>The emitted kernels of the layout, found once: products come here many times a token.</summary>
-    public PackedKernels Emitted => _emitted ??= PackedKernels.Of(Layout);
+    public sealed override long Bytes => _packed.Length;
 
     /// <summary>Groups of sixteen rows; the last may have fewer.</summary>
     public int Groups { get; }
@@ -42,55 +30,65 @@ internal sealed unsafe class PackedLinear : Linear
     // SAFETY: valid until this is disposed; groups are GroupBytes apart.
     public byte* Pointer => _packed.Pointer;
 
-    /// <summary>Packs encoded rows; their pages are let go of afterwards.</summary>
-    /// <param name="data">The rows one after another.</param>
-    /// <param name="outFeatures">Rows of W.</param>
-    /// <param name="inFeatures">Columns of W, whole blocks.</param>
-    /// <param name="pool">The threads to pack on.</param>
-    /// <param name="arena">Where the packed weights go, which then must outlive the layer; null for memory of its own.</param>
-    public static PackedLinear Create<TFormat>(ByteRegion data, int outFeatures, int inFeatures, ComputePool pool, WeightArena? arena) where TFormat : IIntegerFormat
-    {
-        PackedLinear packed = new(TFormat.Name, PackedLayout.Of<TFormat>(), &PackedTile.Multiply<TFormat>, outFeatures, inFeatures, arena);
-        long scratchBytes = Packer.ScratchBytes(inFeatures);
-        using NativeBuffer<byte> scratch = new(pool.Threads * scratchBytes);
-        PackJob<TFormat> job = new() { Source = data, RowBytes = data.Length / outFeatures, Target = packed, Scratch = scratch.Pointer, ScratchBytes = scratchBytes };
-        pool.For(ref job, packed.Groups);
-        data.Discard();
-        return packed;
-    }
+    /// <summary>The emitted kernels of the layout.</summary>
+    public abstract PackedKernels Emitted { get; }
 
-    public override void Multiply(Activations x, Matrix y, ComputePool pool, bool exact = false)
+    /// <summary>The kernel that needs no emitted code.</summary>
+    public abstract delegate*<in PackedCall, int, void> Kernel { get; }
+
+    /// <summary>The most rows it takes.</summary>
+    public abstract int KernelRows { get; }
+
+    /// <summary>Blocks of a row, as kernels count them.</summary>
+    public abstract int Blocks { get; }
+
+    /// <summary>The code that stands for zero; 0 where weights are no codes.</summary>
+    public virtual int Zero => 0;
+
+    /// <summary>Whether there is an exact form of activations, in which each row is two.</summary>
+    public virtual bool HasExactForm => false;
+
+    /// <summary>Rows of activations that lie together in a tile.</summary>
+    public abstract int TileRows { get; }
+
+    /// <summary>Bytes from a tile of activations to the next, in the form for emitted kernels or the other.</summary>
+    public abstract nint TileBytes(bool emitted);
+
+    /// <summary>Bytes of activations that are gone through for each set of groups: what stays in the second-level cache beside it.</summary>
+    public abstract int CachedBytes { get; }
+
+    /// <summary>Whether a product with these activations uses emitted kernels.</summary>
+    /// <exception cref="InvalidOperationException">The weights were packed for other activations.</exception>
+    public abstract bool TakesEmitted(Activations x);
+
+    /// <summary>The form of activations that kernels read, made by all threads.</summary>
+    // SAFETY: (both) valid until the next set of activations.
+    public abstract byte* FormOf(Activations x, ComputePool pool, bool exact, int zero);
+
+    /// <summary>The same, made by and for one thread.</summary>
+    public abstract byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock);
+
+    /// <summary>Makes room for rows that another product writes as this layer will read them; null where that needs them as floats first.</summary>
+    public abstract NextForm? ReserveNext(Activations x, int rows);
+
+    public sealed override void Multiply(Activations x, Matrix y, ComputePool pool, bool exact = false)
     {
         CheckShapes(x, y);
         PackedProduct.Run(new(this), x, y, default, default, pool, exact ? 0 : 1);
     }
 
-    public override void ReadRow(int row, Span<float> destination)
+    public sealed override void ReadRow(int row, Span<float> destination)
     {
         CheckRow(row, destination);
-        Packer.ReadRow(Pointer + row / PackedLayout.Rows * GroupBytes, Layout, row % PackedLayout.Rows, destination[..InFeatures]);
+        ReadRow(Pointer + row / PackedLayout.Rows * GroupBytes, row % PackedLayout.Rows, destination[..InFeatures]);
     }
+
+    /// <summary>Decodes one row of a group.</summary>
+    private protected abstract void ReadRow(byte* group, int row, Span<float> destination);
 
     public override void Dispose()
     {
         _owned?.Dispose();
         base.Dispose();
-    }
-
-    private struct PackJob<TFormat> : IRangeJob where TFormat : IIntegerFormat
-    {
-        public ByteRegion Source;
-        public PackedLinear Target;
-        public byte* Scratch;
-        public long RowBytes, ScratchBytes;
-
-        public readonly void Execute(int from, int to, int worker)
-        {
-            for (int group = from; group < to; group++)
-            {
-                int first = group * PackedLayout.Rows, live = Math.Min(PackedLayout.Rows, Target.OutFeatures - first);
-                Packer.Pack<TFormat>(Source.Span(first * RowBytes, (int)(live * RowBytes)), live, Target.InFeatures, Target.Pointer + group * Target.GroupBytes, Scratch + worker * ScratchBytes);
-            }
-        }
     }
 }

@@ -14,30 +14,30 @@ internal delegate void Combination(ReadOnlySpan<float> a, ReadOnlySpan<float> b,
 internal readonly record struct PackedLayers(PackedLinear First, PackedLinear? Second = null, PackedLinear? Third = null)
 {
     /// <summary>The code for zero of those that have one above 0.</summary>
-    public int Zero => Math.Max(First.Layout.Zero, Math.Max(Second?.Layout.Zero ?? 0, Third?.Layout.Zero ?? 0));
+    public int Zero => Math.Max(First.Zero, Math.Max(Second?.Zero ?? 0, Third?.Zero ?? 0));
 
-    /// <summary>Whether one set of activations serves them all: its sums start for one code for zero, and for 0.</summary>
+    /// <summary>Whether one set of activations serves them all: in one form, whose sums start for one code for zero, and for 0.</summary>
     public bool FitTogether
     {
         get
         {
-            int zero = Zero;
+            (int zero, Type kind) = (Zero, First.GetType());
             return Fits(First) && Fits(Second) && Fits(Third);
-            bool Fits(PackedLinear? layer) => layer is null || layer.Layout.Zero == 0 || layer.Layout.Zero == zero;
+            bool Fits(PackedLinear? layer) => layer is null || (layer.GetType() == kind && (layer.Zero == 0 || layer.Zero == zero));
         }
     }
 }
 
-/// <summary>The product of quantised activations and packed weights, in parallel over groups of sixteen rows of W and, where activations are many, over rows of these.</summary>
+/// <summary>The product of activations and packed weights, in parallel over groups of sixteen rows of W and, where activations are many, over rows of these.</summary>
 internal static unsafe class PackedProduct
 {
-    private const int GroupRows = PackedLayout.Rows, TileRows = QuantizedRows.TileRows;
+    private const int GroupRows = PackedLayout.Rows;
 
-    // Activations that are gone through for each group of weights: what stays in the second-level cache. Tiles of them whose results are made before they are stored.
-    private const int CachedBytes = 384 << 10, StoredTiles = 16;
+    // Results, of sixteen floats each, that are made before they are stored.
+    private const int MaxResults = 128;
 
     // Rows of results of both layers that are combined at once, for two groups each: they stay in the first-level cache.
-    private const int CombinedRows = 96, CombinedGroups = QuantizedRows.RecordLength / GroupRows;
+    private const int CombinedRows = 96, CombinedGroups = NextForm.Columns / GroupRows;
 
     // Rows of activations for each thread from which on each takes its own ones, which the jobs before and after give it too, and goes over all weights: what the threads then hand to each other
     // would cost more than what they read twice.
@@ -58,11 +58,11 @@ internal static unsafe class PackedProduct
     /// Where not null, what makes of the results of two layers of as many outputs those that take the first's place, in any pieces of rows: each thread combines what it has made, while that is near.
     /// </param>
     /// <param name="form">Where not null, what takes the combined rows in the first's place, with room for them; only for more rows than threads make forms of for themselves, and not in the exact form.</param>
-    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom, Combination? combine = null, QuantizedRows? form = null)
+    public static void Run(PackedLayers layers, Activations x, Matrix first, Matrix second, Matrix third, ComputePool pool, int exactFrom, Combination? combine = null, NextForm? form = null)
     {
         if (x.Rows == 0) return;
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
-        bool emitted = x.UsesEmitted && EmissionSupport.HasVnni512;
+        bool emitted = layers.First.TakesEmitted(x);
         bool own = x.Rows <= Activations.MostOwnRows;
         bool atOnce = combine is not null && !own && exactFrom > 0;
         int shares = x.Rows >= SharedRows * pool.Threads ? pool.Threads : 1;
@@ -71,12 +71,7 @@ internal static unsafe class PackedProduct
         fixed (float* y1 = second.Data)
         fixed (float* y2 = third.Data)
         {
-            Job job = new() { Shares = shares, Counters = pool.Counters, Clock = pool.Clock, Combine = combine, AtOnce = atOnce };
-            if (form is not null)
-            {
-                job.Records = form.Pointer;
-                (job.RecordZero, job.RecordTileBytes) = (form.Zero, QuantizedRows.TileBytes(layers.First.OutFeatures));
-            }
+            Job job = new() { Shares = shares, Counters = pool.Counters, Clock = pool.Clock, Combine = combine, AtOnce = atOnce, Form = form };
             if (own)
             {
                 x.ReserveOwn(pool.Threads);
@@ -94,8 +89,8 @@ internal static unsafe class PackedProduct
         void Add(ref Part part, int index, PackedLinear? layer, float* y, int stride)
         {
             if (layer is null) return;
-            bool exact = index >= exactFrom;
-            byte* rows = own ? null : x.Quantized(pool, exact, layers.Zero).Pointer;
+            bool exact = index >= exactFrom && layer.HasExactForm;
+            byte* rows = own ? null : layer.FormOf(x, pool, exact, layers.Zero);
             part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, emitted, atOnce ? CombinedRows : int.MaxValue);
         }
     }
@@ -103,10 +98,11 @@ internal static unsafe class PackedProduct
     /// <summary>One layer of a product: its weights, activations (null where each thread makes its own form of them) and output, and its kernels for several groups of weights and for one.</summary>
     private readonly struct Part
     {
+        public readonly PackedLinear Layer;
         public readonly byte* Packed, X;
         public readonly float* Y;
         public readonly nint GroupBytes, TileBytes, YStride, Blocks;
-        public readonly int Groups, OutFeatures, Rows, RowsTogether, Tiles, CachedTiles, Together;
+        public readonly int Groups, OutFeatures, Rows, RowsTogether, TileRows, Tiles, CachedTiles, StoredTiles, Together;
         public readonly bool Exact;
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
@@ -116,23 +112,26 @@ internal static unsafe class PackedProduct
 
         public Part(PackedLinear layer, byte* x, int rows, bool exact, float* y, int stride, int shares, bool emitted, int mostRows)
         {
+            Layer = layer;
             Packed = layer.Pointer;
             X = x;
             Y = y;
             YStride = stride;
             (Groups, OutFeatures, Rows, Exact) = (layer.Groups, layer.OutFeatures, rows, exact);
-            RowsTogether = emitted ? PackedKernels.RowsTogether(Rows) : TileRows;
+            TileRows = layer.TileRows;
+            RowsTogether = emitted ? layer.Emitted.RowsTogether((Rows + shares - 1) / shares) : layer.KernelRows;
             Tiles = (Rows + RowsTogether - 1) / RowsTogether;
             GroupBytes = (nint)layer.GroupBytes;
-            TileBytes = QuantizedRows.TileBytes(layer.InFeatures);
-            Blocks = layer.InFeatures / layer.Layout.BlockLength;
-            CachedTiles = Math.Min((int)Math.Max(2, CachedBytes / (TileBytes * (RowsTogether / TileRows))), mostRows / RowsTogether);
+            TileBytes = layer.TileBytes(emitted);
+            Blocks = layer.Blocks;
+            int tiles = (Tiles + shares - 1) / shares, most = Math.Min((int)Math.Max(2, layer.CachedBytes / (TileBytes * (RowsTogether / TileRows))), mostRows / RowsTogether), turns = (tiles + most - 1) / most;
+            CachedTiles = (tiles + turns - 1) / turns;
             Compiled = layer.Kernel;
             if (!emitted) return;
-            Together = PackedKernels.GroupsTogether(Rows);
-            int tiles = Math.Min(CachedTiles, (Tiles + shares - 1) / shares);
-            if (Together > 1) Several = new Kernels(layer, Rows, RowsTogether, tiles, Together);
-            Single = new Kernels(layer, Rows, RowsTogether, tiles, 1);
+            Together = layer.Emitted.GroupsTogether(Rows);
+            StoredTiles = MaxResults / (RowsTogether * Together);
+            if (Together > 1) Several = new Kernels(layer, Rows, RowsTogether, CachedTiles, Together);
+            Single = new Kernels(layer, Rows, RowsTogether, CachedTiles, 1);
         }
     }
 
@@ -154,9 +153,9 @@ internal static unsafe class PackedProduct
             if (whole > 0) First = kernels.Entry(together, groups);
             if (tiles > 1)
             {
-                int planes = layer.InFeatures / PackedLayout.PlaneLength, lines = (int)((layer.GroupBytes + 63) / 64);
-                asked = Math.Min(PackedKernels.MaxLines, (lines + planes * tiles - 1) / (planes * tiles));
-                (AskingTiles, AskedBytes) = ((lines + planes * asked - 1) / (planes * asked), planes * asked * 64);
+                int steps = (layer.InFeatures + kernels.StepColumns - 1) / kernels.StepColumns, lines = (int)((layer.GroupBytes + 63) / 64);
+                asked = Math.Min(kernels.MaxLines, (lines + steps * tiles - 1) / (steps * tiles));
+                (AskingTiles, AskedBytes) = ((lines + steps * asked - 1) / (steps * asked), steps * asked * 64);
                 Asking = kernels.Entry(together, groups, asked);
                 if (tiles > AskingTiles)
                 {
@@ -183,16 +182,14 @@ internal static unsafe class PackedProduct
         public ComputeCounters Counters;
         public Combination? Combine;
         public bool AtOnce;
-        public byte* Records;
-        public int RecordZero;
-        public nint RecordTileBytes;
+        public NextForm? Form;
 
         [SkipLocalsInit]
         public readonly void Execute(int from, int to, int worker)
         {
-            // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results are written before they are read, and have room for what one call makes (rows times groups are 8 at most where there are several tiles),
+            // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results are written before they are read, and have room for what one call makes,
             // and each output is as wide as its layer.
-            float* results = stackalloc float[Math.Max(2 * StoredTiles * TileRows, 2 * CombinedGroups * CombinedRows) * GroupRows];
+            float* results = stackalloc float[Math.Max(MaxResults, 2 * CombinedGroups * CombinedRows) * GroupRows];
             for (int share = from / Groups; share * Groups < to; share++)
             {
                 (int first, int end) = (Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups));
@@ -223,7 +220,7 @@ internal static unsafe class PackedProduct
         {
             if (from >= to) return;
             (int firstTile, int endTile) = Tiles(in part, share);
-            byte* x = Own is null ? part.X : Own.QuantizedBy(worker, part.Exact, Zero, Clock);
+            byte* x = Own is null ? part.X : part.Layer.FormBy(Own, worker, part.Exact, Zero, Clock);
             int each = part.Together > 1 ? (to - from) / part.Together : 0;
             if (each > 0) Multiply(in part, x, from, each, part.Together, firstTile, endTile, results);
             Multiply(in part, x, from + each * part.Together, to - from - each * part.Together, 1, firstTile, endTile, results);
@@ -279,9 +276,9 @@ internal static unsafe class PackedProduct
             else if (part.Together > 0 && (tile > first || (!fresh && part.Tiles > 1)))
             {
                 kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
-                n = Math.Min(Math.Min(end, part.Rows / part.RowsTogether) - tile, Math.Min(StoredTiles, asking > 0 ? asking : StoredTiles));
+                n = Math.Min(Math.Min(end, part.Rows / part.RowsTogether) - tile, Math.Min(part.StoredTiles, asking > 0 ? asking : part.StoredTiles));
             }
-            call.Activations = x + tile * (part.RowsTogether / TileRows) * part.TileBytes;
+            call.Activations = x + tile * (part.RowsTogether / part.TileRows) * part.TileBytes;
             call.After = after + (tile - first) * (nint)kernels.AskedBytes;
             call.Tiles = n;
             if (part.Together == 0) part.Compiled(in call, rows);
@@ -295,47 +292,51 @@ internal static unsafe class PackedProduct
         {
             if (from >= to) return;
             StageClock? clock = worker == 0 ? Clock : null;
-            (int firstTile, int endTile) = Tiles(in Parts[0], share);
-            for (int first = firstTile; first < endTile; first += Parts[0].CachedTiles)
+            ref readonly Part gate = ref Parts[0], up = ref Parts[1];
+            (int firstTile, int endTile) = Tiles(in gate, share);
+            for (int first = firstTile; first < endTile; first += gate.CachedTiles)
             {
-                int end = Math.Min(endTile, first + Parts[0].CachedTiles);
-                int start = first * Parts[0].RowsTogether, rows = Math.Min(Parts[0].Rows, end * Parts[0].RowsTogether) - start, each = rows * GroupRows;
+                int end = Math.Min(endTile, first + gate.CachedTiles), each = (Math.Min(gate.Rows, end * gate.RowsTogether) - first * gate.RowsTogether) * GroupRows;
                 for (int group = from; group < to; group += CombinedGroups)
                 {
-                    int groups = Math.Min(CombinedGroups, to - group);
-                    bool fresh = group == from;
-                    byte* next = Parts[0].Packed + (group + groups < to ? group + groups : from) * Parts[0].GroupBytes;
-                    MultiplyGroups(in Parts[0], group, groups, first, end, fresh, Parts[1].Packed + group * Parts[1].GroupBytes, results);
-                    MultiplyGroups(in Parts[1], group, groups, first, end, false, next, results + groups * each);
+                    int groups = Math.Min(CombinedGroups, to - group), count = groups * each;
+                    byte* next = gate.Packed + (group + groups < to ? group + groups : from) * gate.GroupBytes;
+                    MultiplyGroups(in gate, group, groups, first, end, group == from, up.Packed + group * up.GroupBytes, results);
+                    MultiplyGroups(in up, group, groups, first, end, false, next, results + count);
                     Stage stage = clock?.Enter(Stage.Gate) ?? default;
-                    Combine!(new ReadOnlySpan<float>(results, groups * each), new ReadOnlySpan<float>(results + groups * each, groups * each), new Span<float>(results, groups * each));
-                    if (Records is null)
-                        for (int i = 0; i < groups; i++)
-                            for (int tile = first; tile < end; tile++) Store(in Parts[0], results + i * each + (tile - first) * Parts[0].RowsTogether * GroupRows, Parts[0].RowsOf(tile), group + i, tile);
-                    else
+                    Combine!(new ReadOnlySpan<float>(results, count), new ReadOnlySpan<float>(results + count, count), new Span<float>(results, count));
+                    if (Form is not null) clock?.Enter(Stage.Quantize);
+                    bool together = GoTogether(in gate, groups);
+                    for (int tile = first; tile < end; tile++)
                     {
-                        clock?.Enter(Stage.Quantize);
-                        byte* record = Records + start / TileRows * RecordTileBytes + group / CombinedGroups * (nint)QuantizedRows.RecordBytes;
-                        for (int row = 0; row < rows; row += TileRows, record += RecordTileBytes)
-                            QuantizedRows.QuantizeRecord(results + row * GroupRows, GroupRows, each, Math.Min(TileRows, rows - row), record, RecordZero);
+                        int rows = gate.RowsOf(tile);
+                        float* x = results + (tile - first) * gate.RowsTogether * GroupRows * (together ? groups : 1);
+                        nint apart = together ? rows * GroupRows : each;
+                        if (Form is { } form) form.Write(new NextBlock { X = x, HalfStride = apart, FirstRow = tile * gate.RowsTogether, Rows = rows, Index = group / CombinedGroups });
+                        else
+                            for (int i = 0; i < groups; i++) Store(in gate, x + i * apart, rows, group + i, tile);
                     }
                     clock?.Enter(stage);
                 }
             }
-            if (share == 0) Counters.AddWeights(worker, (to - from) * (long)(Parts[0].GroupBytes + Parts[1].GroupBytes));
+            if (share == 0) Counters.AddWeights(worker, (to - from) * (long)(gate.GroupBytes + up.GroupBytes));
         }
 
-        // Groups that follow each other by some tiles: results are `[group][row][16]`.
+        private static bool GoTogether(in Part part, int groups) => groups > 1 && part.Together == groups;
+
+        // Groups that follow each other by some tiles: results are `[tile][group][row][16]` where a kernel takes all of them, else `[group][tile][row][16]`.
         private static void MultiplyGroups(in Part part, int group, int groups, int first, int end, bool fresh, byte* after, float* results)
         {
-            PackedCall call = new() { Results = results, Blocks = part.Blocks, TileBytes = part.TileBytes };
-            for (int i = 0; i < groups; i++, fresh = false)
+            PackedCall call = new() { Results = results, Blocks = part.Blocks, TileBytes = part.TileBytes, GroupStride = part.GroupBytes };
+            int streams = GoTogether(in part, groups) ? groups : 1;
+            ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
+            for (int i = 0; i < groups; i += streams, fresh = false)
             {
                 call.Weights = part.Packed + (group + i) * part.GroupBytes;
                 for (int tile = first, n; tile < end; tile += n)
                 {
-                    n = MultiplyTiles(in part, in part.Single, ref call, part.X, tile, first, end, fresh, i + 1 < groups ? call.Weights + part.GroupBytes : after);
-                    call.Results += n * part.RowsOf(tile) * GroupRows;
+                    n = MultiplyTiles(in part, in kernels, ref call, part.X, tile, first, end, fresh, i + streams < groups ? call.Weights + part.GroupBytes : after);
+                    call.Results += n * streams * part.RowsOf(tile) * GroupRows;
                 }
             }
         }

@@ -4,13 +4,13 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Slipstream.Numerics.Kernels;
 
-/// <summary>What one call of a packed kernel works on: sixteen rows of W, or several such groups, by tiles of up to four rows of activations.</summary>
+/// <summary>What one call of a packed kernel works on: sixteen rows of W, or several such groups, by tiles of rows of activations.</summary>
 internal unsafe struct PackedCall
 {
     /// <summary>The packed rows; where a kernel takes several groups, each begins <see cref="GroupStride"/> bytes after the one before.</summary>
     public byte* Weights;
 
-    /// <summary>The first tile of quantised activations.</summary>
+    /// <summary>The first tile of activations, in the form that the kernel reads.</summary>
     public byte* Activations;
 
     /// <summary>The weights that come after these, for kernels that ask memory for them; the other groups' lie <see cref="GroupStride"/> apart.</summary>
@@ -19,7 +19,7 @@ internal unsafe struct PackedCall
     /// <summary>The results, <c>[tile][group][activation row][16]</c>.</summary>
     public float* Results;
 
-    /// <summary>Blocks in a row of W.</summary>
+    /// <summary>Blocks in a row of W, or steps.</summary>
     public nint Blocks;
 
     /// <summary>Tiles, and the bytes between them.</summary>

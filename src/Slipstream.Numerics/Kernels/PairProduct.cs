@@ -4,10 +4,11 @@ using System.Runtime.Intrinsics;
 
 namespace Slipstream.Numerics.Kernels;
 
-/// <summary>The one order of products of bfloat16 activations with bfloat16 weights, for every kernel and instruction set.</summary>
+/// <summary>The orders of products of bfloat16 activations with bfloat16 weights: one where weights are packed, as a model's are, and one where they lie in rows.</summary>
 /// <remarks>
-/// It is that of <c>vdpbf16ps</c>: partial sum <c>j</c> of 16 takes of every 32 columns first column <c>2j + 1</c>, then column <c>2j</c>, each by a fused multiplication and
-/// addition of 32-bit floats; then <see cref="Lanes"/>. The instruction takes and gives zero for what is smaller than 2⁻¹²⁶; compiled kernels do not. In all else they agree to the bit.
+/// Both take pairs of columns as <c>vdpbf16ps</c> does: first column <c>2j + 1</c>, then column <c>2j</c>, each by a fused multiplication and addition of 32-bit floats. Packed (<see cref="PairLayout"/>), an element is one
+/// sum over ascending pairs; in rows, pair <c>j</c> of every 32 columns belongs to partial sum <c>j</c> of 16, and then <see cref="Lanes"/>. The instruction takes and gives zero for what is smaller than 2⁻¹²⁶; compiled
+/// kernels do not. In all else they agree to the bit.
 /// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, VDPBF16PS.
 /// </remarks>
 internal static class PairProduct
@@ -35,23 +36,24 @@ internal static class PairProduct
         }
     }
 
-    /// <summary>The definition of one element.</summary>
+    /// <summary>The definition of one element, with its two orders.</summary>
     /// <param name="weights">bfloat16.</param>
     /// <param name="x">As many floats, which are rounded here.</param>
+    /// <param name="packed">Whether as one sum of packed weights, or as partial sums of rows.</param>
     /// <param name="flushes">Whether what is smaller than 2⁻¹²⁶ becomes zero.</param>
-    internal static float Reference(ReadOnlySpan<byte> weights, ReadOnlySpan<float> x, bool flushes)
+    internal static float Reference(ReadOnlySpan<byte> weights, ReadOnlySpan<float> x, bool packed, bool flushes)
     {
-        Span<float> lanes = stackalloc float[Lanes.Count];
-        lanes.Clear();
-        for (int first = 0; first < x.Length; first += Step)
-            for (int pair = 0; pair < Lanes.Count; pair++)
-                for (int i = first + 2 * pair + 1; i >= first + 2 * pair; i--)
-                {
-                    if (i >= x.Length) continue;
-                    float w = Widened(BinaryPrimitives.ReadUInt16LittleEndian(weights[(2 * i)..])), u = Widened(BF16.FromSingle(x[i]));
-                    lanes[pair] = Flushed(MathF.FusedMultiplyAdd(w, u, lanes[pair]));
-                }
-        return Lanes.Reference(lanes);
+        Span<float> sums = stackalloc float[Lanes.Count];
+        sums.Clear();
+        for (int pair = 0; 2 * pair < x.Length; pair++)
+            for (int i = 2 * pair + 1; i >= 2 * pair; i--)
+            {
+                if (i >= x.Length) continue;
+                float w = Widened(BinaryPrimitives.ReadUInt16LittleEndian(weights[(2 * i)..])), u = Widened(BF16.FromSingle(x[i]));
+                ref float sum = ref sums[packed ? 0 : pair % Lanes.Count];
+                sum = Flushed(MathF.FusedMultiplyAdd(w, u, sum));
+            }
+        return packed ? sums[0] : Lanes.Reference(sums);
 
         float Widened(ushort bits) => Flushed(BitConverter.UInt32BitsToSingle((uint)bits << 16));
         float Flushed(float value) => flushes && float.IsSubnormal(value) ? MathF.CopySign(0, value) : value;

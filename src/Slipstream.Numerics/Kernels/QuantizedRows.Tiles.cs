@@ -7,25 +7,22 @@ namespace Slipstream.Numerics.Kernels;
 /// <content>A record of four rows at once with AVX-512: what is found of a group stands in a lane of its own, in the order in which records hold it. The same bits as one row at a time.</content>
 internal sealed unsafe partial class QuantizedRows
 {
-    /// <summary>Quantises up to four rows of 32 floats into a record.</summary>
-    /// <param name="x">The first row's first group of 16.</param>
-    /// <param name="rowStride">Floats from a row to the next.</param>
-    /// <param name="groupStride">Floats from a row's first group to its second.</param>
-    /// <param name="rows">Rows, 1 to 4.</param>
-    /// <param name="record">The record.</param>
-    /// <param name="zero">The code for zero of the weights that are multiplied first.</param>
-    // SAFETY: callers give rows that many floats apart, and a record to write.
-    public static void QuantizeRecord(float* x, nint rowStride, nint groupStride, int rows, byte* record, int zero)
+    /// <summary>Quantises a block of rows.</summary>
+    // SAFETY: as NextForm says.
+    public static void Write(in NextForm form, in NextBlock block)
     {
-        if (rows == TileRows && Avx512F.IsSupported)
+        byte* record = form.Pointer + block.FirstRow / TileRows * form.TileBytes + block.Index * (nint)RecordBytes;
+        for (int row = 0; row < block.Rows; row += TileRows, record += form.TileBytes)
         {
-            WriteTile(x, rowStride, groupStride, record, zero);
-            return;
-        }
-        for (int row = 0; row < rows; row++, x += rowStride)
-        {
-            Vector512<float> first = Vector512.Load(x), second = Vector512.Load(x + groupStride);
-            Write(first, second, Scales(first, second), record, row, zero);
+            float* x = block.X + row * Group;
+            int rows = Math.Min(TileRows, block.Rows - row);
+            if (rows == TileRows && Avx512F.IsSupported) WriteTile(x, Group, block.HalfStride, record, form.Zero);
+            else
+                for (int r = 0; r < rows; r++, x += Group)
+                {
+                    Vector512<float> first = Vector512.Load(x), second = Vector512.Load(x + block.HalfStride);
+                    Write(first, second, Scales(first, second), record, r, form.Zero);
+                }
         }
     }
 

@@ -63,31 +63,27 @@ internal sealed unsafe partial class QuantizedRows : IDisposable
     public void Quantize(Matrix x, int capacity, int zero, ComputePool? pool)
     {
         int each = _exact ? 2 : 1;
-        Reserve(x.Rows, capacity, x.Columns, zero);
+        byte* records = Reserve(x.Rows, capacity, x.Columns, zero);
         // SAFETY: the native memory of the activations does not move; pinning makes the span a pointer. The records hold the rows asked for.
         fixed (float* source = x.Data)
         {
-            Job job = new() { Records = Pointer, X = source, XStride = x.Stride, Width = x.Columns, Rows = x.Rows, Zero = zero, Exact = _exact };
+            Job job = new() { Records = records, X = source, XStride = x.Stride, Width = x.Columns, Rows = x.Rows, Zero = zero, Exact = _exact };
             int perTile = TileRows / each;
             Run(ref job, (x.Rows + perTile - 1) / perTile, pool);
         }
     }
 
-    /// <summary>Makes room for rows that others write record by record (<see cref="QuantizeRecord"/>).</summary>
+    /// <summary>Makes room for rows that others write block by block (<see cref="Write(in NextForm, in NextBlock)"/>).</summary>
     /// <param name="rows">The rows.</param>
     /// <param name="capacity">Rows of that width to make room for.</param>
     /// <param name="width">Activations in a row, a multiple of 32.</param>
     /// <param name="zero">The code for zero of the weights that are multiplied first.</param>
-    public void Reserve(int rows, int capacity, int width, int zero)
+    /// <returns>The first record.</returns>
+    public byte* Reserve(int rows, int capacity, int width, int zero)
     {
         int each = _exact ? 2 : 1;
-        long needed = (capacity * (long)each + TileRows - 1) / TileRows * TileBytes(width);
-        if (_records is null || _records.Length < needed)
-        {
-            _records?.Dispose();
-            _records = new NativeBuffer<byte>(needed);
-        }
         (Rows, Zero, _width) = (each * rows, zero, width);
+        return NativeBuffer<byte>.Reserve(ref _records, (capacity * (long)each + TileRows - 1) / TileRows * TileBytes(width));
     }
 
     /// <summary>Makes the starts of the current set anew, for weights with another code for zero.</summary>

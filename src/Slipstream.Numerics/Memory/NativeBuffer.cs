@@ -54,6 +54,17 @@ public sealed unsafe class NativeBuffer<T> : IDisposable where T : unmanaged
     /// <summary>The whole buffer as bytes.</summary>
     public ByteRegion Region => new((byte*)_pointer, Bytes);
 
+    /// <summary>Makes room for <paramref name="length"/> elements, zeroed where it is new; there is no less than before, and what it held may be lost.</summary>
+    internal static T* Reserve(ref NativeBuffer<T>? buffer, long length)
+    {
+        if (buffer is null || buffer.Length < length)
+        {
+            buffer?.Dispose();
+            buffer = new NativeBuffer<T>(length);
+        }
+        return buffer.Pointer;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

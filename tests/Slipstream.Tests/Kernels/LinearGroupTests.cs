@@ -14,6 +14,8 @@ public sealed class LinearGroupTests
     [InlineData("Q4_K", "Q4_K", "Q6_K")]
     [InlineData("Q4_0", "Q6_K", "Q8_0")]
     [InlineData("Q4_1", "F32", "Q4_0")]
+    [InlineData("BF16", "BF16", "BF16")]
+    [InlineData("BF16", "Q8_0", "BF16")]
     public void Results_are_those_of_one_layer_at_a_time(string first, string second, string third)
     {
         using ComputePool pool = new(2);
@@ -24,7 +26,7 @@ public sealed class LinearGroupTests
         using NativeBuffer<float> source = Products.RandomFloats(65 * Width, 4);
         foreach (KernelTier tier in PackedProductTests.Tiers)
         {
-            using Activations x = new(65, Width, ActivationPrecision.Int8, tier);
+            using Activations x = new(65, Width, first == "BF16" ? ActivationPrecision.Bf16 : ActivationPrecision.Int8, tier);
             foreach (int rows in (ReadOnlySpan<int>)[1, 2, 5, 33, 65])
                 for (int exactFrom = 0; exactFrom <= 3; exactFrom++)
                 {
@@ -49,6 +51,7 @@ public sealed class LinearGroupTests
     [InlineData("Q8_0", "Q8_0")]
     [InlineData("Q4_K", "Q6_K")]
     [InlineData("Q4_1", "Q4_1")]
+    [InlineData("BF16", "BF16")]
     public void Combined_results_are_those_of_the_two_layers_combined_afterwards(string first, string second)
     {
         const int Outputs = 73;
@@ -61,7 +64,7 @@ public sealed class LinearGroupTests
             using ComputePool pool = new(threads);
             using Linear a = Make(first, weights, Outputs, pool), b = Make(second, weights, Outputs, pool);
             foreach (KernelTier tier in PackedProductTests.Tiers)
-                foreach (ActivationPrecision precision in (ReadOnlySpan<ActivationPrecision>)[ActivationPrecision.Int8, ActivationPrecision.Int16])
+                foreach (ActivationPrecision precision in first == "BF16" ? [ActivationPrecision.Bf16] : (ReadOnlySpan<ActivationPrecision>)[ActivationPrecision.Int8, ActivationPrecision.Int16])
                 {
                     using Activations x = new(131, Width, precision, tier);
                     foreach (int rows in (ReadOnlySpan<int>)[1, 2, 3, 5, 9, 33, 131])
@@ -87,6 +90,8 @@ public sealed class LinearGroupTests
     [InlineData("Q4_0", 160)]
     [InlineData("Q6_K", 256)]
     [InlineData("F32", 80)]
+    [InlineData("BF16", 96)]
+    [InlineData("BF16", 80)]
     public void Combined_results_enter_the_next_layer_as_if_they_had_been_written(string next, int outputs)
     {
         const int Most = 203, Last = 20;
@@ -98,9 +103,10 @@ public sealed class LinearGroupTests
         foreach (int threads in (ReadOnlySpan<int>)[1, 2, 3])
         {
             using ComputePool pool = new(threads);
-            using Linear a = Make("Q4_1", weights, outputs, pool), b = Make("Q8_0", weights, outputs, pool), last = Make(next, more, Last, pool, outputs);
+            bool pairs = next == "BF16";
+            using Linear a = Make(pairs ? next : "Q4_1", weights, outputs, pool), b = Make(pairs ? next : "Q8_0", weights, outputs, pool), last = Make(next, more, Last, pool, outputs);
             foreach (KernelTier tier in PackedProductTests.Tiers)
-                foreach (ActivationPrecision precision in (ReadOnlySpan<ActivationPrecision>)[ActivationPrecision.Int8, ActivationPrecision.Int16])
+                foreach (ActivationPrecision precision in pairs ? (ReadOnlySpan<ActivationPrecision>)[ActivationPrecision.Bf16] : [ActivationPrecision.Int8, ActivationPrecision.Int16])
                 {
                     using Activations x = new(Most, Math.Max(Width, outputs), precision, tier);
                     foreach (int rows in (ReadOnlySpan<int>)[1, 6, 7, 33, Most, 8])
@@ -119,7 +125,7 @@ public sealed class LinearGroupTests
                         new LinearGroup(a, b).MultiplyAndCombine(x, gates, ups, SwiGlu.Apply, last, pool);
                         last.Multiply(x, new Matrix(found, rows, Last), pool);
                         Assert.Equal(expected, found);
-                        if (next != "F32" && precision == ActivationPrecision.Int8 && rows > Activations.MostOwnRows) Assert.Throws<InvalidOperationException>(() => x.Values.Rows);
+                        if (outputs != 80 && precision == ActivationPrecision.Int8 && rows > Activations.MostOwnRows) Assert.Throws<InvalidOperationException>(() => x.Values.Rows);
                     }
                 }
         }
@@ -130,10 +136,11 @@ public sealed class LinearGroupTests
     {
         using ComputePool pool = new(1);
         using NativeBuffer<byte> weights = new(48 * Width * sizeof(float));
-        using Linear packed = Make("Q8_0", weights, 48, pool), narrow = Make("Q8_0", weights, 32, pool), floats = Make("F32", weights, 48, pool);
+        using Linear packed = Make("Q8_0", weights, 48, pool), narrow = Make("Q8_0", weights, 32, pool), floats = Make("F32", weights, 48, pool), pairs = Make("BF16", weights, 48, pool);
         using Activations x = new(1, Width, ActivationPrecision.Int8);
         Assert.True(new LinearGroup(packed, packed).CanCombine);
-        foreach (LinearGroup group in (LinearGroup[])[new(packed, floats), new(packed, narrow), new(packed, packed, packed)])
+        Assert.True(new LinearGroup(pairs, pairs).CanCombine);
+        foreach (LinearGroup group in (LinearGroup[])[new(packed, floats), new(packed, pairs), new(packed, narrow), new(packed, packed, packed)])
         {
             Assert.False(group.CanCombine);
             Assert.Throws<InvalidOperationException>(() => group.MultiplyAndCombine(x, default, default, SwiGlu.Apply, floats, pool));
@@ -165,6 +172,7 @@ public sealed class LinearGroupTests
     {
         WeightFormat known = WeightFormats.All.Single(f => f.Name == format);
         ByteRegion data = weights.Region.Slice(0, (long)outFeatures * width / known.BlockLength * known.BlockBytes);
+        if (format == "BF16") return Linear.Pack(format, data, outFeatures, width, pool, null, pairs: true);
         return known.BlockLength == 1 ? Linear.Create(format, data, outFeatures, width) : Linear.Pack(format, data, outFeatures, width, pool);
     }
 

@@ -276,7 +276,7 @@ public sealed class FormatProductTests
 
         public bool VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat
         {
-            CheckCode(PackedKernels.Of(PackedLayout.Of<TFormat>()));
+            MachineCode.Check(IntegerKernels.Of(PackedLayout.Of<TFormat>()), 50);
             using NativeBuffer<byte> data = Random<TFormat>();
             int rowBytes = (int)(data.Length / OutFeatures);
             byte[] codes = new byte[Width];
@@ -298,16 +298,6 @@ public sealed class FormatProductTests
             foreach (KernelTier tier in PackedProductTests.Tiers)
                 Products.Check(linear, ActivationPrecision.Auto, (n, x) => PackedTile.Reference<TFormat>(data.Span(n * rowBytes, rowBytes), x), kernels: tier);
             return true;
-        }
-
-        // Emitted on any processor, run on some: every kernel reads back, for both conventions.
-        private static void CheckCode(PackedKernels kernels)
-        {
-            for (int rows = 1; rows <= PackedKernels.MaxRows; rows++)
-                for (int groups = 1; groups <= Math.Min(PackedKernels.MaxGroups, PackedKernels.MaxResults / rows); groups++)
-                    foreach (int fetch in (ReadOnlySpan<int>)[PackedKernels.Ahead, PackedKernels.Nothing, 5])
-                        foreach (bool windows in (ReadOnlySpan<bool>)[false, true])
-                            Assert.InRange(MachineCode.Check(kernels.Kernel(rows, groups, fetch).Assemble(windows), windows).Count, 50, 600);
         }
 
         // Random bytes whose 16-bit words are finite as halves, as brain floats and (for F32) as the upper half of a single, wherever a format keeps its scales.

@@ -31,6 +31,64 @@ public sealed class PairProductTests
         Check(data, OutFeatures, Width, Many, kernels);
     }
 
+    [Theory]
+    [InlineData(KernelTier.Auto)]
+    [InlineData(KernelTier.Intrinsics)]
+    public void Packed_products_have_the_bits_of_the_reference_in_every_tier(KernelTier kernels)
+    {
+        foreach (int width in new[] { 1, 2, 7, 16, 30, 31, 34, 62, 64, 98, 576, 578 })
+        {
+            using NativeBuffer<byte> data = Random(130, width);
+            foreach (int outFeatures in (int[])[.. Products.OutFeatures, 33, 130])
+                CheckPacked(data, outFeatures, width, kernels, outFeatures is 1 or 33 or 130 && width is 34 or 98 ? [.. Enumerable.Range(1, 41), 97] : null);
+        }
+    }
+
+    /// <summary>Rows so wide or so many that they are gone through in several turns, and by the rows of each thread.</summary>
+    [Theory]
+    [InlineData(32768, 37, new[] { 1, 3, 9, 23, 40 })]
+    [InlineData(4096, 101, new[] { 2, 100, 199 })]
+    public void Packed_products_of_many_or_wide_rows_have_the_bits_of_the_reference(int width, int outFeatures, int[] rows)
+    {
+        using NativeBuffer<byte> data = Random(outFeatures, width);
+        foreach (KernelTier kernels in PackedProductTests.Tiers) CheckPacked(data, outFeatures, width, kernels, rows);
+    }
+
+    [Fact]
+    public void Packed_rows_are_read_with_the_bits_of_the_file()
+    {
+        const int OutFeatures = 37;
+        Random random = new(5);
+        using ComputePool pool = new(2);
+        foreach (int width in new[] { 1, 2, 33, 64, 578 })
+        {
+            using NativeBuffer<byte> data = new(2L * OutFeatures * width);
+            random.NextBytes(data.Span(0, (int)data.Length));
+            using Linear inFile = Linear.Create("BF16", data.Region, OutFeatures, width), packed = Pack(data.Region, OutFeatures, width, pool);
+            float[] expected = new float[width], actual = new float[width];
+            for (int row = 0; row < OutFeatures; row++)
+            {
+                inFile.ReadRow(row, expected);
+                packed.ReadRow(row, actual);
+                Assert.Equal(expected.Select(BitConverter.SingleToUInt32Bits), actual.Select(BitConverter.SingleToUInt32Bits));
+            }
+        }
+    }
+
+    [Fact]
+    public void Packed_weights_refuse_other_activations()
+    {
+        using NativeBuffer<byte> data = Random(2, 64);
+        using ComputePool pool = new(1);
+        using Linear packed = Pack(data.Region, 2, 64, pool);
+        foreach (ActivationPrecision precision in new[] { ActivationPrecision.Auto, ActivationPrecision.F32, ActivationPrecision.Int8, ActivationPrecision.Int16 })
+        {
+            using Activations x = new(1, 64, precision);
+            x.Begin(1, 64)[0].Fill(1);
+            Assert.Throws<InvalidOperationException>(() => packed.Multiply(x, new Matrix(new float[2], 1, 2), pool));
+        }
+    }
+
     [Fact]
     public void Tiny_values_are_flushed_by_the_instruction_and_kept_by_compiled_kernels()
     {
@@ -38,6 +96,7 @@ public sealed class PairProductTests
         using NativeBuffer<byte> data = new(2 * Width * Rows);
         using ComputePool pool = new(1);
         Random random = new(11);
+        bool flushes = EmittedKernels.IsAvailable && EmissionSupport.HasBf16;
         int differing = 0;
         for (int trial = 0; trial < 500; trial++)
         {
@@ -51,24 +110,25 @@ public sealed class PairProductTests
                     BitConverter.TryWriteBytes(data.Span(2 * (row * Width + i), 2), BF16.FromSingle(MathF.ScaleB(random.NextSingle() - 0.5f, trial % 2 == 0 ? -125 : -64)));
                 magnitude += MathF.Abs(x[i]) + 1;
             }
-            float[] flushed = Product(KernelTier.Auto), kept = Product(KernelTier.Intrinsics);
-            bool flushes = EmittedKernels.IsAvailable && EmissionSupport.HasBf16;
+            float[] flushed = Product(KernelTier.Auto, packed: true), kept = Product(KernelTier.Intrinsics, packed: true), inRows = Product(KernelTier.Auto, packed: false);
             for (int row = 0; row < Rows; row++)
             {
                 ReadOnlySpan<byte> weights = data.Span(2 * row * Width, 2 * Width);
-                Assert.Equal(PairProduct.Reference(weights, x, flushes: false), kept[row]);
+                Assert.Equal(PairProduct.Reference(weights, x, packed: false, flushes: false), inRows[row]);
+                Assert.Equal(PairProduct.Reference(weights, x, packed: true, flushes: false), kept[row]);
                 Assert.InRange(Math.Abs(flushed[row] - kept[row]), 0, MathF.ScaleB(magnitude + Width, -126));
-                Assert.Equal(PairProduct.Reference(weights, x, flushes), flushed[row]);
+                Assert.Equal(PairProduct.Reference(weights, x, packed: true, flushes), flushed[row]);
                 if (kept[row] != flushed[row]) differing++;
             }
             if (trial == 499) Assert.Equal(flushes, differing > 100);
 
-            float[] Product(KernelTier kernels)
+            float[] Product(KernelTier kernels, bool packed)
             {
                 using Activations activations = new(1, Width, ActivationPrecision.Bf16, kernels);
                 x.CopyTo(activations.Begin(1, Width)[0]);
                 float[] y = new float[Rows];
-                Linear.Create("BF16", data.Region, Rows, Width).Multiply(activations, new Matrix(y, 1, Rows), pool);
+                using Linear linear = packed ? Pack(data.Region, Rows, Width, pool) : Linear.Create("BF16", data.Region, Rows, Width);
+                linear.Multiply(activations, new Matrix(y, 1, Rows), pool);
                 return y;
             }
         }
@@ -110,11 +170,11 @@ public sealed class PairProductTests
     {
         using NativeBuffer<byte> data = Random(128, 2112);
         using ComputePool pool = new(1);
-        foreach (string format in new[] { "BF16", "F16" })
+        foreach ((string format, bool packs) in new[] { ("BF16", true), ("BF16", false), ("F16", false) })
             foreach (KernelTier kernels in new[] { KernelTier.Auto, KernelTier.Intrinsics })
                 foreach (int rows in new[] { 1, 8, 100 })
                 {
-                    using Linear linear = Linear.Create(format, data.Region, 128, 2112);
+                    using Linear linear = packs ? Pack(data.Region, 128, 2112, pool) : Linear.Create(format, data.Region, 128, 2112);
                     using Activations x = new(rows, 2112, ActivationPrecision.Bf16, kernels);
                     float[] y = new float[rows * 128];
                     for (int i = 0; i < 3; i++) Multiply();
@@ -137,7 +197,10 @@ public sealed class PairProductTests
             foreach (EmittedKernel<RowTileArguments> kernel in RowTileCode.Kernels(kind))
                 foreach (bool windows in new[] { false, true })
                     Assert.InRange(MachineCode.Check(kernel.Assemble(windows), windows).Count, 50, 500);
+        MachineCode.Check(PairProductKernels.Instance, 40);
     }
+
+    private static Linear Pack(ByteRegion data, int outFeatures, int width, ComputePool pool) => Linear.Pack("BF16", data, outFeatures, width, pool, null, pairs: true);
 
     private static NativeBuffer<byte> Random(int rows, int width)
     {
@@ -150,6 +213,14 @@ public sealed class PairProductTests
     private static void Check(NativeBuffer<byte> data, int outFeatures, int width, int[]? rows, KernelTier kernels)
     {
         using Linear linear = Linear.Create("BF16", data.Region.Slice(0, 2L * outFeatures * width), outFeatures, width);
-        Products.Check(linear, ActivationPrecision.Bf16, (row, x) => PairProduct.Reference(data.Span(2L * row * width, 2 * width), x, flushes: false), rows, kernels);
+        Products.Check(linear, ActivationPrecision.Bf16, (row, x) => PairProduct.Reference(data.Span(2L * row * width, 2 * width), x, packed: false, flushes: false), rows, kernels);
+    }
+
+    // Weights and activations are such that nothing is flushed.
+    private static void CheckPacked(NativeBuffer<byte> data, int outFeatures, int width, KernelTier kernels, int[]? rows)
+    {
+        using ComputePool pool = new(2);
+        using Linear linear = Pack(data.Region.Slice(0, 2L * outFeatures * width), outFeatures, width, pool);
+        Products.Check(linear, ActivationPrecision.Bf16, (row, x) => PairProduct.Reference(data.Span(2L * row * width, 2 * width), x, packed: true, flushes: false), rows, kernels);
     }
 }

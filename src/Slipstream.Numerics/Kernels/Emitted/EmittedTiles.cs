@@ -11,14 +11,12 @@ internal sealed unsafe class RowTileKernels(RowTileKind kind)
 
     public static RowTileKernels F16ByF32 { get; } = new(RowTileKind.F16ByF32);
 
-    public static RowTileKernels BF16ByBF16 { get; } = new(RowTileKind.BF16ByBF16);
-
     /// <summary>The kernel of a number of rows.</summary>
     public delegate* unmanaged<RowTileArguments*, void> this[int rows] => _kernels[rows - 1].Entry;
 }
 
 /// <summary>Tiles by emitted kernels, for one product: those its rows need.</summary>
-internal readonly unsafe struct EmittedTiles<TActivation> : IRowTiles where TActivation : unmanaged
+internal readonly unsafe struct EmittedTiles : IRowTiles
 {
     private readonly delegate* unmanaged<RowTileArguments*, void> _full, _rest;
 
@@ -31,7 +29,7 @@ internal readonly unsafe struct EmittedTiles<TActivation> : IRowTiles where TAct
 
     public static int WeightBytes => sizeof(ushort);
 
-    public static int ActivationBytes => sizeof(TActivation);
+    public static int ActivationBytes => sizeof(float);
 
     public static bool Widens => false;
 

@@ -44,9 +44,6 @@ internal enum RowTileKind
 
     /// <summary>Float activations, half-precision weights, 16 columns a step; the bits of <see cref="FloatTile"/>.</summary>
     F16ByF32,
-
-    /// <summary>bfloat16 activations and weights, 32 columns a step.</summary>
-    BF16ByBF16,
 }
 
 /// <summary>Writes the tile of <see cref="RowTile"/>: four weight rows by one to six rows of activations.</summary>
@@ -71,7 +68,7 @@ internal static class RowTileCode
         for (int m = 1; m < rows; m++) c.lea(x[m], __[x[m - 1] + pointer]);
         c.mov(width, __[rcx + WidthAt]);
 
-        // Bytes ahead of its use that a line is fetched into the second-level cache and from there into the first: measured. See PackedKernelEmitter.
+        // Bytes ahead of its use that a line is fetched into the second-level cache and from there into the first: measured. See IntegerKernelEmitter.
         (int far, int near) = rows <= 2 ? (1024, 256) : (4096, 1024);
 
         // Sums: zmm0 on; four weight rows to a row of activations. Weights zmm24-27, activations zmm28 and zmm29.
@@ -87,7 +84,6 @@ internal static class RowTileCode
         c.Label(ref zeros);
         for (int n = 0; n < Weights * rows; n++) c.vpxord(Zmm(n), Zmm(n), Zmm(n));
         c.Label(ref loop);
-        int step = kind == RowTileKind.BF16ByBF16 ? 32 : 16;
         for (int n = 0; n < Weights; n++)
         {
             c.prefetcht1(__byte_ptr[w[n] + i * 2 + far]);
@@ -98,24 +94,18 @@ internal static class RowTileCode
                     c.vpmovzxwd(Zmm(24 + n), __ymmword_ptr[w[n] + i * 2]);
                     c.vpslld(Zmm(24 + n), Zmm(24 + n), 16);
                     break;
-                case RowTileKind.F16ByF32:
-                    c.vcvtph2ps(Zmm(24 + n), __ymmword_ptr[w[n] + i * 2]);
-                    break;
                 default:
-                    c.vmovdqu64(Zmm(24 + n), __zmmword_ptr[w[n] + i * 2]);
+                    c.vcvtph2ps(Zmm(24 + n), __ymmword_ptr[w[n] + i * 2]);
                     break;
             }
         }
         for (int m = 0; m < rows; m++)
         {
             AssemblerRegisterZMM u = Zmm(28 + m % 2);
-            if (kind == RowTileKind.BF16ByBF16) c.vmovdqu64(u, __zmmword_ptr[x[m] + i * 2]);
-            else c.vmovups(u, __zmmword_ptr[x[m] + i * 4]);
-            for (int n = 0; n < Weights; n++)
-                if (kind == RowTileKind.BF16ByBF16) c.vdpbf16ps(Zmm(Weights * m + n), Zmm(24 + n), u);
-                else c.vfmadd231ps(Zmm(Weights * m + n), Zmm(24 + n), u);
+            c.vmovups(u, __zmmword_ptr[x[m] + i * 4]);
+            for (int n = 0; n < Weights; n++) c.vfmadd231ps(Zmm(Weights * m + n), Zmm(24 + n), u);
         }
-        c.add(i, step);
+        c.add(i, Lanes.Count);
         c.cmp(i, width);
         c.jb(loop);
         c.mov(pointer, __[rcx + KeptAt]);

@@ -1,4 +1,5 @@
 using Iced.Intel;
+using Slipstream.Numerics.Kernels.Emitted;
 
 namespace Slipstream.Tests.Kernels.Emitted;
 
@@ -50,6 +51,16 @@ internal static class MachineCode
             }
         Assert.Single(instructions, i => i.Mnemonic == Mnemonic.Vzeroupper);
         return instructions;
+    }
+
+    /// <summary>Every kernel reads back, for both conventions: they are emitted on any processor, though run on some.</summary>
+    public static void Check(PackedKernels kernels, int least)
+    {
+        for (int rows = 1; rows <= kernels.MaxRows; rows++)
+            for (int groups = 1; groups <= Math.Min(kernels.MaxGroups, kernels.MaxResults / rows); groups++)
+                foreach (int fetch in (ReadOnlySpan<int>)[PackedKernels.Ahead, PackedKernels.Nothing, Math.Min(5, kernels.MaxLines)])
+                    foreach (bool windows in (ReadOnlySpan<bool>)[false, true])
+                        Assert.InRange(Check(kernels.Kernel(rows, groups, fetch).Assemble(windows), windows).Count, least, 600);
     }
 
     private static bool IsFrame(Instruction i) => i.Mnemonic is Mnemonic.Sub or Mnemonic.Add && i.Op0Register == Register.RSP && i.GetImmediate(1) == 160;
