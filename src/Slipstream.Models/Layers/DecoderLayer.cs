@@ -1,26 +1,24 @@
 using Slipstream.Numerics;
-using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Models;
 
 /// <summary>A pre-norm layer: <c>h += attention(norm(h)); h += feedForward(norm(h))</c>.</summary>
 internal sealed class DecoderLayer(Norm attentionNorm, Attention attention, Norm feedForwardNorm, FeedForward feedForward)
 {
-    public void Run(in ForwardBatch batch, Workspace workspace, Matrix hidden)
+    /// <summary>Runs the layer but for its last addition, which whoever reads the rows next does first: what the layer adds is left in the workspace's branch.</summary>
+    /// <param name="batch">The rows.</param>
+    /// <param name="workspace">Where to work.</param>
+    /// <param name="hidden">The residual stream, <c>[rows, hidden]</c>.</param>
+    /// <param name="branch">What the layer before left to be added to it; empty for nothing.</param>
+    public void Run(in ForwardBatch batch, Workspace workspace, Matrix hidden, Matrix branch)
     {
-        Matrix branch = workspace.Branch(hidden.Rows);
         StageClock? clock = workspace.Pool.Clock;
-        clock?.Enter(Stage.Norm);
-        attentionNorm.Apply(hidden, workspace.Activations.Begin(hidden.Rows, hidden.Columns), workspace.Pool);
+        attentionNorm.Apply(hidden, branch, workspace.Activations.Begin(hidden.Rows, hidden.Columns), workspace.Pool);
+        branch = workspace.Branch(hidden.Rows);
         attention.Run(in batch, workspace, branch);
-        clock?.Enter(Stage.Residual);
-        AddInPlace.Apply(hidden.Data, branch.Data);
-        clock?.Enter(Stage.Norm);
-        feedForwardNorm.Apply(hidden, workspace.Activations.Begin(hidden.Rows, hidden.Columns), workspace.Pool);
+        feedForwardNorm.Apply(hidden, branch, workspace.Activations.Begin(hidden.Rows, hidden.Columns), workspace.Pool);
         clock?.Enter(Stage.Products);
         feedForward.Run(workspace, branch);
-        clock?.Enter(Stage.Residual);
-        AddInPlace.Apply(hidden.Data, branch.Data);
         clock?.Enter(Stage.Other);
     }
 }

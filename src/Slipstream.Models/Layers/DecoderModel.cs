@@ -69,11 +69,19 @@ internal sealed class DecoderModel : ILanguageModel
             _embedding.ReadRow(batch.Tokens[row], hidden[row]);
             if (_positions is not null) AddInPlace.Apply(hidden[row], _positions.AsSpan(batch.Positions[row] * Config.HiddenSize, Config.HiddenSize));
         }
+        Matrix branch = default;
         for (int layer = 0; layer < _layers.Length; layer++)
         {
-            outputs.Observer?.OnHiddenStates(layer, hidden);
-            _layers[layer].Run(in batch, _workspace, hidden);
+            if (outputs.Observer is { } looksOn)
+            {
+                Norm.Add(hidden, branch, _workspace.Pool);
+                branch = default;
+                looksOn.OnHiddenStates(layer, hidden);
+            }
+            _layers[layer].Run(in batch, _workspace, hidden, branch);
+            branch = _workspace.Branch(rows);
         }
+        Norm.Add(hidden, branch, _workspace.Pool);
         if (outputs.Observer is { } observer)
         {
             Matrix all = _workspace.Branch(rows);
