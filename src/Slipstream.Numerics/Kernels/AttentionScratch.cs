@@ -168,6 +168,9 @@ internal unsafe struct AttentionWork
     /// <summary>The thread, as the pool numbers it.</summary>
     public int Worker;
 
+    /// <summary>The item and the key-value head whose queries are loaded.</summary>
+    public (int Item, int KvHead) QueriesOf;
+
     /// <summary>Widened keys and values of the tile, <c>[64, stride]</c>; scores, <c>[4, 64]</c>.</summary>
     public float* Keys, Values, Scores;
 

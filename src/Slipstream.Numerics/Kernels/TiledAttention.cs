@@ -89,7 +89,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     public void Execute(int from, int to, int worker)
     {
         AttentionWork work = _scratch.Worker(worker);
-        work.Worker = worker;
+        (work.Worker, work.QueriesOf) = (worker, (-1, -1));
         for (int i = 0; i < Tile && !_inPlace; i++) work.Offsets[i] = (long)i * _stride * sizeof(float);
         // SAFETY: the spans' memory cannot move or go while it is fixed; every index below comes from the plan, whose slots the store gave out.
         fixed (float* queries = _queries)
@@ -117,7 +117,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         (int index, _, int kvHead) = part;
         ref readonly AttentionItem item = ref _plan.Item(index);
         int count = item.Rows * _group;
-        LoadQueries(in item, kvHead, queries, ref work);
+        LoadQueries(index, kvHead, queries, ref work);
         AttentionState spare = work.Span;
         for (int span = 0; span < item.Spans; span++)
         {
@@ -136,7 +136,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         (int index, int first, int kvHead) = part;
         ref readonly AttentionItem item = ref _plan.Item(index);
         int count = item.Rows * _group;
-        LoadQueries(in item, kvHead, queries, ref work);
+        LoadQueries(index, kvHead, queries, ref work);
         work.Span = Partial(item.SpanStart + first, kvHead, count);
         Begin(in work.Span, count);
         AttendSpan(in item, first, kvHead, next, ref work);
@@ -156,8 +156,12 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         work.RowByRow = false;
     }
 
-    private void LoadQueries(in AttentionItem item, int kvHead, float* queries, ref AttentionWork work)
+    private void LoadQueries(int index, int kvHead, float* queries, ref AttentionWork work)
     {
+        // Spans of an item mostly follow each other.
+        if (work.QueriesOf == (index, kvHead)) return;
+        work.QueriesOf = (index, kvHead);
+        ref readonly AttentionItem item = ref _plan.Item(index);
         LoadQueries(in item, kvHead, queries, work.Queries);
         if (_rounds) RoundQueries(item.Rows * _group, ref work);
     }
