@@ -117,12 +117,12 @@ public sealed unsafe class Activations : IDisposable
     }
 
     /// <summary>The rows of the current set; they begin a multiple of 16 floats apart.</summary>
-    /// <exception cref="InvalidOperationException">The rows exist in the form that a product wrote only.</exception>
-    public Matrix Values => _current is null ? throw new InvalidOperationException("These rows were made in the form of the next product only.") : new(new Span<float>(_current, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
+    /// <exception cref="InvalidOperationException">The rows exist only in the form that a product wrote.</exception>
+    public Matrix Values => new(new Span<float>(FloatPointer, _count * PadFloats(_width)), _count, _width, PadFloats(_width));
 
     /// <summary>The first row; rows begin <see cref="PadFloats"/> of the width apart, with zeros between.</summary>
     // SAFETY: valid until this is disposed; kernels read within Rows rows of the padded width.
-    internal float* FloatPointer => _current;
+    internal float* FloatPointer => _current is null ? throw new InvalidOperationException("These rows exist only in the form of the next product.") : _current;
 
     /// <summary>The least multiple of 16 that is not under <paramref name="width"/>.</summary>
     internal static int PadFloats(int width) => (width + 15) & ~15;

@@ -43,9 +43,6 @@ internal sealed unsafe partial class QuantizedRows : IDisposable
     /// <summary>The code that stands for zero in the weights that the starts are for.</summary>
     public int Zero { get; private set; }
 
-    /// <summary>Activations in a row.</summary>
-    public int Width => _width;
-
     /// <summary>Which set of activations this is the form of, as its owner counts them.</summary>
     public long Set { get; set; } = -1;
 
