@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Slipstream.Bench;
+using Slipstream.Numerics;
 using Slipstream.Sampling;
 using Slipstream.Speculation;
 
@@ -25,8 +26,9 @@ internal static class SpeculationBenchmark
     /// <param name="DecodeGain">Plain decode time / speculative decode time, one value a round.</param>
     /// <param name="TotalGain">The same from the prompt to the last token, one value a round.</param>
     /// <param name="EqualsPlain">Whether every run gave the plain tokens.</param>
+    /// <param name="ReadBandwidth">What the machine read before the first round and after the last, bytes a second.</param>
     internal sealed record PromptResult(string Group, string Name, int PromptTokens, int NewTokens, double TokensPerVerification, double? ReferenceTokensPerVerification, double DraftEfficiency,
-        IReadOnlyList<double> PlainRate, IReadOnlyList<double> DecodeGain, IReadOnlyList<double> TotalGain, bool EqualsPlain);
+        IReadOnlyList<double> PlainRate, IReadOnlyList<double> DecodeGain, IReadOnlyList<double> TotalGain, bool EqualsPlain, IReadOnlyList<double> ReadBandwidth);
 
     private sealed record Work(string Group, string Name, string Text, int MaxTokens, double? Reference);
 
@@ -42,17 +44,24 @@ internal static class SpeculationBenchmark
         using LanguageModel model = LanguageModel.Load(path, new ModelOptions { Threads = options.Threads, MaxBatch = 1, Drafter = new DrafterOptions.PromptLookup() });
         GenerationOptions plain = new() { Sampling = new SamplingOptions(), AssistantTokens = 0 };
         GenerationOptions drafted = plain with { AssistantTokens = options.DraftTokens, AssistantTokensSchedule = schedule };
+        using ComputePool pool = new(options.Threads);
+        using Ceilings memory = new(pool);
         List<Work> tasks = Tasks(options, out string note);
         List<PromptResult> results = [];
         foreach (Work task in tasks)
         {
             Console.Error.Write($"\r{task.Group} {task.Name} …                    ");
-            results.Add(await MeasureAsync(model, task, plain with { MaxNewTokens = task.MaxTokens }, drafted with { MaxNewTokens = task.MaxTokens }, rounds).ConfigureAwait(false));
+            double before = Reading(memory);
+            PromptResult result = await MeasureAsync(model, task, plain with { MaxNewTokens = task.MaxTokens }, drafted with { MaxNewTokens = task.MaxTokens }, rounds).ConfigureAwait(false);
+            results.Add(result with { ReadBandwidth = [before, Reading(memory)] });
         }
         Console.Error.WriteLine();
         Console.WriteLine(ToMarkdown(Report.Head("Prompt lookup against plain decoding", machine, arguments, rounds), results, $"Slipstream, {Path.GetFileName(path)}, {options.Threads} threads, prompt lookup with n-grams of at most 2, {options.DraftTokens} draft tokens, schedule {schedule}", rounds, note));
         if (options.Json is { } json) await File.WriteAllTextAsync(json, JsonSerializer.Serialize(new { machine, schedule = schedule.ToString(), options.DraftTokens, results }, Report.Indented)).ConfigureAwait(false);
     }
+
+    // The best of a few: threads of the model may still be on their way to sleep.
+    private static double Reading(Ceilings memory) => Enumerable.Range(0, 8).Max(_ => memory.ReadNow());
 
     private static async Task<PromptResult> MeasureAsync(LanguageModel model, Work task, GenerationOptions plain, GenerationOptions drafted, int rounds)
     {
@@ -81,7 +90,7 @@ internal static class SpeculationBenchmark
             total.Add(a.Time / b.Time);
         }
         SpeculationCounts counts = last!.Speculation;
-        return new PromptResult(task.Group, task.Name, last.PromptTokens.Count, last.Tokens.Count, counts.TokensPerVerification, task.Reference, counts.DraftEfficiency, rate, decode, total, equal);
+        return new PromptResult(task.Group, task.Name, last.PromptTokens.Count, last.Tokens.Count, counts.TokensPerVerification, task.Reference, counts.DraftEfficiency, rate, decode, total, equal, []);
     }
 
     private static async Task<(GenerationResult Result, TimeSpan Time)> TimeAsync(LanguageModel model, Prompt prompt, GenerationOptions options)
@@ -122,14 +131,14 @@ internal static class SpeculationBenchmark
     {
         StringBuilder text = new();
         text.AppendLine(head).AppendLine($"- {engine}").AppendLine();
-        text.AppendLine($"Rounds a prompt: {rounds}, plain and speculative in turn, after one that does not count: median (least–greatest). Gain: plain time / speculative time of the same round; below 1 speculation loses.").AppendLine();
-        text.AppendLine("| group | prompt | prompt tokens | new tokens | plain, tok/s | tokens a verification (reference) | accepted / drafted | decode gain | gain with prefill | loses | equals plain |");
-        text.AppendLine("|---|---|---|---|---|---|---|---|---|---|---|");
+        text.AppendLine($"Rounds a prompt: {rounds}, plain and speculative in turn, after one that does not count: median (least–greatest). Gain: plain time / speculative time of the same round; below 1 speculation loses. Reads: what the machine reads from memory before and after the rounds.").AppendLine();
+        text.AppendLine("| group | prompt | prompt tokens | new tokens | plain, tok/s | tokens a verification (reference) | accepted / drafted | decode gain | gain with prefill | loses | equals plain | reads GB/s |");
+        text.AppendLine("|---|---|---|---|---|---|---|---|---|---|---|---|");
         foreach (PromptResult r in results)
         {
             Spread gain = Spread.Of(r.DecodeGain);
             string reference = r.ReferenceTokensPerVerification is { } value ? $" ({Spread.Format(value)})" : "", loses = gain.Median >= 1 ? "no" : gain.Max < 1 ? "yes" : "within the noise";
-            text.AppendLine($"| {r.Group} | {r.Name} | {r.PromptTokens} | {r.NewTokens} | {Spread.Of(r.PlainRate)} | {Spread.Format(r.TokensPerVerification)}{reference} | {Spread.Format(r.DraftEfficiency)} | {gain} | {Spread.Of(r.TotalGain)} | {loses} | {(r.EqualsPlain ? "yes" : "**no**")} |");
+            text.AppendLine($"| {r.Group} | {r.Name} | {r.PromptTokens} | {r.NewTokens} | {Spread.Of(r.PlainRate)} | {Spread.Format(r.TokensPerVerification)}{reference} | {Spread.Format(r.DraftEfficiency)} | {gain} | {Spread.Of(r.TotalGain)} | {loses} | {(r.EqualsPlain ? "yes" : "**no**")} | {string.Join(", ", r.ReadBandwidth.Select(rate => Spread.Format(rate / 1e9)))} |");
         }
         text.AppendLine().AppendLine("| group | prompts | tokens a verification, mean | decode gain, median of prompts | worst | equal plain |").AppendLine("|---|---|---|---|---|---|");
         foreach (IGrouping<string, PromptResult> g in results.GroupBy(r => r.Group).Append(results.GroupBy(_ => "all").First()))
