@@ -68,14 +68,9 @@ internal sealed class IntegerKernelEmitter
     public void Emit()
     {
         Label tiles = c.CreateLabel(), blocks = c.CreateLabel(), planes = c.CreateLabel();
-        if (_groups > 1) c.mov(_stride, Argument(nameof(PackedCall.GroupStride)));
-        if (_groups > 3) c.lea(_stride3, __[_stride + _stride * 2]);
         if (_layout.LowBits < 8) Broadcast(_lowMask, (1 << _layout.LowBits) - 1);
         if (_layout.HighBits > 0) Broadcast(_highMask, ((1 << _layout.HighBits) - 1) << _layout.LowBits);
-        c.mov(_tile, Argument(nameof(PackedCall.Activations)));
-        c.mov(_tiles, Argument(nameof(PackedCall.Tiles)));
-        c.mov(_results, Argument(nameof(PackedCall.Results)));
-        if (_fetch > 0) c.mov(_after, Argument(nameof(PackedCall.After)));
+        Begin(c, _groups, _fetch, _stride, _stride3, _tile, _tiles, _results, _after); // After the masks, which pass through the register of the results.
         c.Label(ref tiles);
         c.mov(_block, Argument(nameof(PackedCall.Weights)));
         c.mov(_x, _tile);

@@ -62,6 +62,17 @@ internal abstract unsafe class PackedKernels
     /// <summary>A field of the call.</summary>
     internal static AssemblerMemoryOperand Argument(string field) => __qword_ptr[rcx + (int)Marshal.OffsetOf<PackedCall>(field)];
 
+    /// <summary>Loads what both kinds of kernels keep of the call: the first tile, the number of tiles, the results, what comes after, and strides for more than one and more than three groups.</summary>
+    internal static void Begin(Assembler c, int groups, int fetch, AssemblerRegister64 stride, AssemblerRegister64 stride3, AssemblerRegister64 tile, AssemblerRegister64 tiles, AssemblerRegister64 results, AssemblerRegister64 after)
+    {
+        if (groups > 1) c.mov(stride, Argument(nameof(PackedCall.GroupStride)));
+        if (groups > 3) c.lea(stride3, __[stride + stride * 2]);
+        c.mov(tile, Argument(nameof(PackedCall.Activations)));
+        c.mov(tiles, Argument(nameof(PackedCall.Tiles)));
+        c.mov(results, Argument(nameof(PackedCall.Results)));
+        if (fetch > 0) c.mov(after, Argument(nameof(PackedCall.After)));
+    }
+
     /// <summary>Where a group's part begins: groups are a stride apart, and three strides are in a register where there are four of them.</summary>
     internal static AssemblerMemoryOperand Group(AssemblerRegister64 start, AssemblerRegister64 stride, AssemblerRegister64 stride3, int g) => g switch
     {

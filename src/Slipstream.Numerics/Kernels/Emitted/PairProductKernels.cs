@@ -52,13 +52,8 @@ internal sealed class PairProductKernels : PackedKernels
         public void Emit()
         {
             Label tiles = c.CreateLabel(), steps = c.CreateLabel();
-            if (_groups > 1) c.mov(_stride, Argument(nameof(PackedCall.GroupStride)));
-            if (_groups > 3) c.lea(_stride3, __[_stride + _stride * 2]);
+            Begin(c, _groups, _fetch, _stride, _stride3, _tile, _tiles, _results, _after);
             c.mov(_rowBytes, Argument(nameof(PackedCall.TileBytes)));
-            c.mov(_tile, Argument(nameof(PackedCall.Activations)));
-            c.mov(_tiles, Argument(nameof(PackedCall.Tiles)));
-            c.mov(_results, Argument(nameof(PackedCall.Results)));
-            if (_fetch > 0) c.mov(_after, Argument(nameof(PackedCall.After)));
             c.Label(ref tiles);
             c.mov(_weights, Argument(nameof(PackedCall.Weights)));
             c.mov(_steps, Argument(nameof(PackedCall.Blocks)));
