@@ -74,6 +74,9 @@ internal readonly record struct PackedLayout
     /// <summary>Bytes of a block.</summary>
     public int BlockBytes => PlanesAt + BlockLength / PlaneLength * PlaneBytes;
 
+    /// <summary>Bytes of 32 columns, with their part of what a block has besides.</summary>
+    public int StepBytes => BlockBytes * PlaneLength / BlockLength;
+
     /// <summary>Bytes of sixteen rows of <paramref name="width"/> columns.</summary>
     public long BytesOf(int width) => (long)width / BlockLength * BlockBytes;
 }

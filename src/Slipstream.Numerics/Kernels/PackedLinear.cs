@@ -5,7 +5,11 @@ namespace Slipstream.Numerics.Kernels;
 /// <summary>A layer whose weights were packed in groups of sixteen rows of W, for <see cref="PackedProduct"/>; it owns their memory, or an arena does.</summary>
 internal abstract unsafe class PackedLinear : Linear
 {
+    // More weights than this do not stay in a third-level cache from pass to pass.
+    private const long CacheBytes = 32 << 20;
+
     private readonly NativeBuffer<byte>? _owned;
+    private readonly WeightArena? _arena;
     private readonly ByteRegion _packed;
 
     private protected PackedLinear(string format, long groupBytes, int outFeatures, int inFeatures, WeightArena? arena) : base(outFeatures, inFeatures)
@@ -13,6 +17,7 @@ internal abstract unsafe class PackedLinear : Linear
         Format = format;
         GroupBytes = groupBytes;
         Groups = (outFeatures + PackedLayout.Rows - 1) / PackedLayout.Rows;
+        _arena = arena;
         _packed = arena is not null ? arena.Take(Groups * GroupBytes) : (_owned = new NativeBuffer<byte>(Groups * GroupBytes)).Region;
     }
 
@@ -29,6 +34,9 @@ internal abstract unsafe class PackedLinear : Linear
     /// <summary>The first group.</summary>
     // SAFETY: valid until this is disposed; groups are GroupBytes apart.
     public byte* Pointer => _packed.Pointer;
+
+    /// <summary>How emitted kernels fetch weights that they come to: from memory, where these and those beside them are more than a cache holds.</summary>
+    public int Fetch => (_arena?.Used ?? Bytes) > CacheBytes ? PackedKernels.FromMemory : PackedKernels.Ahead;
 
     /// <summary>The emitted kernels of the layout.</summary>
     public abstract PackedKernels Emitted { get; }

@@ -33,8 +33,8 @@ internal static unsafe class PackedProduct
 {
     private const int GroupRows = PackedLayout.Rows;
 
-    // Results, of sixteen floats each, that are made before they are stored.
-    private const int MaxResults = 128;
+    // Results, of sixteen floats each, that are made before they are stored: of several tiles, and of one, whose rows lie far apart.
+    private const int MaxResults = 128, MaxStored = 32;
 
     // Rows of results of both layers that are combined at once, for two groups each: they stay in the first-level cache.
     private const int CombinedRows = 96, CombinedGroups = NextForm.Columns / GroupRows;
@@ -107,6 +107,10 @@ internal static unsafe class PackedProduct
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
 
+        /// <summary>Calls of tiles by a group, or by groups so far apart.</summary>
+        public PackedCall CallOf(float* results, nint groupStride)
+            => new() { Results = results, Blocks = Blocks, GroupStride = groupStride, TileBytes = TileBytes, NextTile = RowsTogether / TileRows * TileBytes, Rewind = GroupBytes };
+
         /// <summary>Rows of a tile: fewer in the last.</summary>
         public int RowsOf(int tile) => Math.Min(RowsTogether, Rows - tile * RowsTogether);
 
@@ -128,7 +132,7 @@ internal static unsafe class PackedProduct
             CachedTiles = (tiles + turns - 1) / turns;
             Compiled = layer.Kernel;
             if (!emitted) return;
-            Together = layer.Emitted.GroupsTogether(Rows);
+            Together = layer.Emitted.GroupsTogether(Rows, layer.Fetch);
             StoredTiles = MaxResults / (RowsTogether * Together);
             if (Together > 1) Several = new Kernels(layer, Rows, RowsTogether, CachedTiles, Together);
             Single = new Kernels(layer, Rows, RowsTogether, CachedTiles, 1);
@@ -149,8 +153,8 @@ internal static unsafe class PackedProduct
         public Kernels(PackedLinear layer, int rows, int together, int tiles, int groups)
         {
             PackedKernels kernels = layer.Emitted;
-            int whole = rows / together, rest = rows % together, asked = PackedKernels.Ahead;
-            if (whole > 0) First = kernels.Entry(together, groups);
+            int whole = rows / together, rest = rows % together, asked = layer.Fetch;
+            if (whole > 0) First = kernels.Entry(together, groups, asked);
             if (tiles > 1)
             {
                 int steps = (layer.InFeatures + kernels.StepColumns - 1) / kernels.StepColumns, lines = (int)((layer.GroupBytes + 63) / 64);
@@ -222,9 +226,16 @@ internal static unsafe class PackedProduct
             (int firstTile, int endTile) = Tiles(in part, share);
             byte* x = Own is null ? part.X : part.Layer.FormBy(Own, worker, part.Exact, Zero, Clock);
             int each = part.Together > 1 ? (to - from) / part.Together : 0;
-            if (each > 0) Multiply(in part, x, from, each, part.Together, firstTile, endTile, results);
-            Multiply(in part, x, from + each * part.Together, to - from - each * part.Together, 1, firstTile, endTile, results);
+            bool oneTile = part.Tiles == 1 && part.Together > 0;
+            if (each > 0) Run(in part, from, each, part.Together);
+            Run(in part, from + each * part.Together, to - from - each * part.Together, 1);
             if (share == 0) Counters.AddWeights(worker, (to - from) * (long)part.GroupBytes);
+
+            void Run(ref readonly Part part, int start, int count, int streams)
+            {
+                if (oneTile) MultiplyTile(in part, x, start, count, streams, results);
+                else MultiplyTiles(in part, x, start, count, streams, firstTile, endTile, results);
+            }
         }
 
         private readonly (int First, int End) Tiles(ref readonly Part part, int share) => ((int)((long)part.Tiles * share / Shares), (int)((long)part.Tiles * (share + 1) / Shares));
@@ -244,11 +255,30 @@ internal static unsafe class PackedProduct
             clock?.Enter(stage);
         }
 
-        // Weights in `streams` runs of `count` groups each, one group of every run at a time.
-        private static void Multiply(in Part part, byte* x, int from, int count, int streams, int firstTile, int endTile, float* results)
+        // The only tile by weights in `streams` runs of `count` groups each, as many groups of every run in a call as there are results for.
+        private static void MultiplyTile(in Part part, byte* x, int from, int count, int streams, float* results)
         {
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
-            PackedCall call = new() { Results = results, Blocks = part.Blocks, GroupStride = count * part.GroupBytes, TileBytes = part.TileBytes };
+            int rows = part.Rows, most = Math.Max(1, MaxStored / (rows * streams));
+            delegate* unmanaged<PackedCall*, void> kernel = rows < part.RowsTogether ? kernels.Rest : kernels.First;
+            PackedCall call = new() { Activations = x, Results = results, Blocks = part.Blocks, GroupStride = count * part.GroupBytes, TileBytes = part.TileBytes };
+            for (int group = from, n; group < from + count; group += n)
+            {
+                n = Math.Min(most, from + count - group);
+                call.Weights = part.Packed + group * part.GroupBytes;
+                call.Tiles = n;
+                kernel(&call);
+                float* sums = results;
+                for (int i = 0; i < n; i++)
+                    for (int s = 0; s < streams; s++, sums += rows * GroupRows) Store(in part, sums, rows, group + i + s * count, 0);
+            }
+        }
+
+        // Tiles by weights in `streams` runs of `count` groups each, one group of every run at a time.
+        private static void MultiplyTiles(in Part part, byte* x, int from, int count, int streams, int firstTile, int endTile, float* results)
+        {
+            ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
+            PackedCall call = part.CallOf(results, count * part.GroupBytes);
             for (int first = firstTile; first < endTile; first += part.CachedTiles)
             {
                 int end = Math.Min(endTile, first + part.CachedTiles);
@@ -257,7 +287,7 @@ internal static unsafe class PackedProduct
                     call.Weights = part.Packed + group * part.GroupBytes;
                     for (int tile = first, n; tile < end; tile += n)
                     {
-                        n = MultiplyTiles(in part, in kernels, ref call, x, tile, first, end, group == from, call.Weights + part.GroupBytes);
+                        n = Call(in part, in kernels, ref call, x, tile, first, end, group == from, call.Weights + part.GroupBytes);
                         float* sums = results;
                         int rows = part.RowsOf(tile);
                         for (int t = 0; t < n; t++)
@@ -268,7 +298,7 @@ internal static unsafe class PackedProduct
         }
 
         // One call of a kernel, for some of the tiles `first` to `end` of a group; gives their number. `fresh` tells that nobody asked memory for the group's weights, `after` is what comes after them.
-        private static int MultiplyTiles(in Part part, in Kernels kernels, ref PackedCall call, byte* x, int tile, int first, int end, bool fresh, byte* after)
+        private static int Call(in Part part, in Kernels kernels, ref PackedCall call, byte* x, int tile, int first, int end, bool fresh, byte* after)
         {
             int rows = part.RowsOf(tile), asking = kernels.AskingTiles - (tile - first), n = 1;
             delegate* unmanaged<PackedCall*, void> kernel = kernels.First;
@@ -327,7 +357,7 @@ internal static unsafe class PackedProduct
         // Groups that follow each other by some tiles: results are `[tile][group][row][16]` where a kernel takes all of them, else `[group][tile][row][16]`.
         private static void MultiplyGroups(in Part part, int group, int groups, int first, int end, bool fresh, byte* after, float* results)
         {
-            PackedCall call = new() { Results = results, Blocks = part.Blocks, TileBytes = part.TileBytes, GroupStride = part.GroupBytes };
+            PackedCall call = part.CallOf(results, part.GroupBytes);
             int streams = GoTogether(in part, groups) ? groups : 1;
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
             for (int i = 0; i < groups; i += streams, fresh = false)
@@ -335,7 +365,7 @@ internal static unsafe class PackedProduct
                 call.Weights = part.Packed + (group + i) * part.GroupBytes;
                 for (int tile = first, n; tile < end; tile += n)
                 {
-                    n = MultiplyTiles(in part, in kernels, ref call, part.X, tile, first, end, fresh, i + streams < groups ? call.Weights + part.GroupBytes : after);
+                    n = Call(in part, in kernels, ref call, part.X, tile, first, end, fresh, i + streams < groups ? call.Weights + part.GroupBytes : after);
                     call.Results += n * streams * part.RowsOf(tile) * GroupRows;
                 }
             }

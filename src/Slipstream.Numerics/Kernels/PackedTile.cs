@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Slipstream.Numerics.Kernels;
 
-/// <summary>What one call of a packed kernel works on: sixteen rows of W, or several such groups, by tiles of rows of activations.</summary>
+/// <summary>What one call of a packed kernel works on: sixteen rows of W, or several such groups side by side, by tiles of rows of activations; or one tile by groups one after another.</summary>
 internal unsafe struct PackedCall
 {
     /// <summary>The packed rows; where a kernel takes several groups, each begins <see cref="GroupStride"/> bytes after the one before.</summary>
@@ -16,14 +16,17 @@ internal unsafe struct PackedCall
     /// <summary>The weights that come after these, for kernels that ask memory for them; the other groups' lie <see cref="GroupStride"/> apart.</summary>
     public byte* After;
 
-    /// <summary>The results, <c>[tile][group][activation row][16]</c>.</summary>
+    /// <summary>The results, <c>[product][group][activation row][16]</c>.</summary>
     public float* Results;
 
     /// <summary>Blocks in a row of W, or steps.</summary>
     public nint Blocks;
 
-    /// <summary>Tiles, and the bytes between them.</summary>
+    /// <summary>Products of a tile and a group, or groups side by side, in this call; and bytes of a tile.</summary>
     public nint Tiles, TileBytes;
+
+    /// <summary>Bytes from a product's activations to those of the next, and that its weights go back by from where it ends: a group's for its next tile, or 0 and 0 for the next group. Emitted kernels only.</summary>
+    public nint NextTile, Rewind;
 
     /// <summary>Bytes between groups.</summary>
     public nint GroupStride;

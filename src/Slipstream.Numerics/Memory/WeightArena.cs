@@ -8,7 +8,10 @@ internal sealed unsafe class WeightArena : IDisposable
 {
     private const long PieceBytes = 32 << 20, Alignment = 64;
     private readonly List<NativeBuffer<byte>> _pieces = [];
-    private long _used;
+    private long _usedOfLast;
+
+    /// <summary>Bytes taken.</summary>
+    public long Used { get; private set; }
 
     /// <summary>Takes memory, aligned to 64 bytes.</summary>
     /// <param name="bytes">How much.</param>
@@ -16,14 +19,15 @@ internal sealed unsafe class WeightArena : IDisposable
     public ByteRegion Take(long bytes)
     {
         long rounded = (bytes + Alignment - 1) & -Alignment;
-        if (_pieces.Count == 0 || _pieces[^1].Length - _used < rounded)
+        if (_pieces.Count == 0 || _pieces[^1].Length - _usedOfLast < rounded)
         {
             _pieces.Add(new NativeBuffer<byte>(Math.Max(PieceBytes, rounded)));
-            _used = 0;
+            _usedOfLast = 0;
         }
         // SAFETY: the piece has this much left; it lives until the arena is disposed.
-        ByteRegion region = _pieces[^1].Region.Slice(_used, bytes);
-        _used += rounded;
+        ByteRegion region = _pieces[^1].Region.Slice(_usedOfLast, bytes);
+        _usedOfLast += rounded;
+        Used += rounded;
         return region;
     }
 

@@ -217,6 +217,30 @@ public sealed class PackedProductTests
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Many_groups_have_the_bits_of_the_reference_from_a_cache_and_from_memory(bool fromMemory)
+    {
+        const int Width = 96, OutFeatures = 16 * 70 + 3; // More groups than a call takes, for each of three threads.
+        using NativeBuffer<byte> data = TestFormat<Bits5Offset>.Random(OutFeatures, Width, new Random(12));
+        int rowBytes = (int)(data.Length / OutFeatures);
+        using ComputePool pool = new(2);
+        using WeightArena arena = Arena(fromMemory);
+        using Linear linear = Linear.Pack<TestFormat<Bits5Offset>>(data.Region, OutFeatures, Width, pool, arena);
+        Assert.Equal(fromMemory ? PackedKernels.FromMemory : PackedKernels.Ahead, ((PackedLinear)linear).Fetch);
+        foreach (KernelTier tier in Tiers)
+            Products.Check(linear, ActivationPrecision.Int8, (row, x) => PackedTile.Reference<TestFormat<Bits5Offset>>(data.Span(row * rowBytes, rowBytes), x), [1, 2, 3, 4, 5, 6, 7, 8, 9], tier);
+    }
+
+    /// <summary>An arena whose weights are few or, with what else is taken of it, more than a cache holds.</summary>
+    internal static WeightArena Arena(bool fromMemory)
+    {
+        WeightArena arena = new();
+        if (fromMemory) arena.Take(33 << 20);
+        return arena;
+    }
+
     /// <summary>The tiers that can run here.</summary>
     internal static IEnumerable<KernelTier> Tiers => EmittedKernels.IsAvailable ? [KernelTier.Intrinsics, KernelTier.Emitted] : [KernelTier.Intrinsics];
 
@@ -287,7 +311,8 @@ public sealed class FormatProductTests
                 Assert.True(codes.Max() <= TFormat.MaxCode);
             }
             using ComputePool pool = new(1);
-            using Linear linear = Linear.Pack(TFormat.Name, data.Region, OutFeatures, Width, pool);
+            using WeightArena arena = PackedProductTests.Arena(fromMemory: true);
+            using Linear linear = Linear.Pack(TFormat.Name, data.Region, OutFeatures, Width, pool), ofMemory = Linear.Pack(TFormat.Name, data.Region, OutFeatures, Width, pool, arena);
             float[] decoded = new float[Width], row = new float[Width];
             for (int n = 0; n < OutFeatures; n++)
             {
@@ -296,7 +321,8 @@ public sealed class FormatProductTests
                 Assert.Equal(decoded, row);
             }
             foreach (KernelTier tier in PackedProductTests.Tiers)
-                Products.Check(linear, ActivationPrecision.Auto, (n, x) => PackedTile.Reference<TFormat>(data.Span(n * rowBytes, rowBytes), x), kernels: tier);
+                foreach (Linear weights in (ReadOnlySpan<Linear>)[linear, ofMemory])
+                    Products.Check(weights, ActivationPrecision.Auto, (n, x) => PackedTile.Reference<TFormat>(data.Span(n * rowBytes, rowBytes), x), kernels: tier);
             return true;
         }
 

@@ -22,9 +22,9 @@ internal sealed class IntegerKernels : PackedKernels
 
     public override int StepColumns => PackedLayout.PlaneLength;
 
-    // For up to a tile of four, as many as registers allow: one load of activations then serves them all, and each is a stream of its own
-    // from memory. For more rows, one: then two tiles go together, and codes are unpacked and weights come from memory once for eight rows.
-    public override int GroupsTogether(int rows) => rows <= 2 ? MostGroups : rows <= QuantizedRows.TileRows ? 2 : 1;
+    // Of a cache, one or two rows take as many as registers allow: one load of activations serves them all. Memory needs no more than one stream that it is asked for far ahead, and what takes longer
+    // gains nothing either: of more than a tile of four, two go together, and codes are unpacked and weights come from memory once for eight rows.
+    public override int GroupsTogether(int rows, int fetch) => rows <= 2 && fetch != FromMemory ? MostGroups : 1;
 
     public override int RowsTogether(int rows) => rows <= QuantizedRows.TileRows ? QuantizedRows.TileRows : MaxRows;
 
@@ -36,9 +36,13 @@ internal sealed class IntegerKernelEmitter
 {
     private const byte AOrBAndC = 0xF8;
 
+    // Bytes of all streams that a kernel asks for ahead.
+    private const int Lead = 20 << 10;
+
     private readonly Assembler c;
     private readonly PackedLayout _layout;
-    private readonly int _rows, _groups, _far, _near, _fetch;
+    private readonly int _rows, _groups, _near, _fetch;
+    private readonly int[] _far;
     private readonly bool _wide;
     private readonly AssemblerRegisterZMM[] _sums, _integers, _terms, _codes, _scales, _offsets;
     private readonly AssemblerRegisterZMM _x4, _high, _lowMask, _highMask;
@@ -48,9 +52,12 @@ internal sealed class IntegerKernelEmitter
     {
         c = assembler;
         (_layout, _rows, _groups, _fetch) = (layout, rows, groups, fetch);
-        // Bytes ahead of its use that a line is fetched from memory into the second-level cache, and from there into the first, in each stream: measured. What goes to the first at once
-        // holds one of its few outstanding misses for as long as memory takes, and then products wait.
-        (_far, _near) = groups == IntegerKernels.MostGroups ? (1024, 256) : TwoTiles ? (12288, 3072) : (4096, 1024);
+        // Bytes ahead of its use that a line is asked for into the second-level cache, and from there into the first. What goes to the first at once holds one of its few outstanding misses for as long as
+        // memory takes, and then products wait. Processors drop such requests while too many are outstanding, and a dropped line is waited for; so what comes from memory is asked for again on
+        // the way, as often as arithmetic leaves time for. All measured.
+        int asks = fetch == PackedKernels.FromMemory ? Math.Clamp((layout.StepBytes + 25 * rows) / (50 * rows), 1, 5) : 1;
+        _far = [.. Enumerable.Range(1, asks).Select(ask => Lead / groups * ask / asks)];
+        _near = 6144 / groups;
         _wide = layout.GroupLength == PackedLayout.PlaneLength;
         int next = 0, count = rows * groups;
         AssemblerRegisterZMM[] Take(int n) => [.. Enumerable.Range(0, n).Select(_ => new AssemblerRegisterZMM(Register.ZMM0 + next++))];
@@ -71,8 +78,8 @@ internal sealed class IntegerKernelEmitter
         if (_layout.LowBits < 8) Broadcast(_lowMask, (1 << _layout.LowBits) - 1);
         if (_layout.HighBits > 0) Broadcast(_highMask, ((1 << _layout.HighBits) - 1) << _layout.LowBits);
         Begin(c, _groups, _fetch, _stride, _stride3, _tile, _tiles, _results, _after); // After the masks, which pass through the register of the results.
-        c.Label(ref tiles);
         c.mov(_block, Argument(nameof(PackedCall.Weights)));
+        c.Label(ref tiles);
         c.mov(_x, _tile);
         if (TwoTiles)
         {
@@ -107,7 +114,7 @@ internal sealed class IntegerKernelEmitter
         c.jnz(blocks);
         for (int i = 0; i < _sums.Length; i++) c.vmovups(__zmmword_ptr[_results + 64 * i], _sums[i]); // [group][row], as the registers are.
         c.add(_results, 64 * _sums.Length);
-        for (int i = 0; i < (TwoTiles ? 2 : 1); i++) c.add(_tile, Argument(nameof(PackedCall.TileBytes)));
+        Next(c, _block, _tile);
         c.dec(_tiles);
         c.jnz(tiles);
     }
@@ -130,11 +137,11 @@ internal sealed class IntegerKernelEmitter
         int lines = (at + _layout.PlaneBytes + 63) / 64, asked = 0, steps = 8 * _groups;
         void Prefetch(int done)
         {
-            if (_fetch != Ahead) return;
+            if (_fetch >= Nothing) return;
             for (; asked < lines * _groups && asked * steps <= done * lines * _groups; asked++)
             {
                 AssemblerMemoryOperand line = Group(planes, asked % _groups) + 64 * (asked / _groups);
-                c.prefetcht1(__byte_ptr[line + _far]);
+                foreach (int far in _far) c.prefetcht1(__byte_ptr[line + far]);
                 c.prefetcht0(__byte_ptr[line + _near]);
             }
         }

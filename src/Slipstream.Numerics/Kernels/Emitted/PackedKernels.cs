@@ -7,21 +7,23 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 /// <summary>The emitted kernels of one way to pack weights: some rows of activations by some groups of sixteen weight rows, each assembled at its first use.</summary>
 internal abstract unsafe class PackedKernels
 {
-    /// <summary>What a kernel asks memory for: weights that it comes to itself soon, or nothing; a number above is of lines of the weights after, for each group and step.</summary>
-    public const int Ahead = -1, Nothing = 0;
+    /// <summary>
+    /// What a kernel asks for: weights that it comes to itself soon, where they are in a cache or come from memory; or nothing. A number above is of lines of the weights after, for each group and step.
+    /// </summary>
+    public const int FromMemory = -2, Ahead = -1, Nothing = 0;
 
     private readonly EmittedKernel<PackedCall>[,,] _kernels;
 
     private protected PackedKernels(string name, int maxRows, int maxGroups, int maxResults, int maxLines)
     {
         (MaxRows, MaxGroups, MaxResults, MaxLines) = (maxRows, maxGroups, maxResults, maxLines);
-        _kernels = new EmittedKernel<PackedCall>[maxRows, maxGroups, maxLines + 2];
+        _kernels = new EmittedKernel<PackedCall>[maxRows, maxGroups, maxLines + 1 - FromMemory];
         for (int r = 1; r <= maxRows; r++)
             for (int g = 1; g <= Math.Min(maxGroups, maxResults / r); g++)
-                for (int f = Ahead; f <= maxLines; f++)
+                for (int f = FromMemory; f <= maxLines; f++)
                 {
                     (int rows, int groups, int fetch) = (r, g, f);
-                    _kernels[r - 1, g - 1, f - Ahead] = new EmittedKernel<PackedCall>($"{name} {rows} x {groups}, {fetch}", c => Emit(c, rows, groups, fetch));
+                    _kernels[r - 1, g - 1, f - FromMemory] = new EmittedKernel<PackedCall>($"{name} {rows} x {groups}, {fetch}", c => Emit(c, rows, groups, fetch));
                 }
     }
 
@@ -40,8 +42,8 @@ internal abstract unsafe class PackedKernels
     /// <summary>Columns of a step.</summary>
     public abstract int StepColumns { get; }
 
-    /// <summary>Groups that go together for a number of rows of activations.</summary>
-    public abstract int GroupsTogether(int rows);
+    /// <summary>Groups that go together for a number of rows of activations, where weights are fetched so.</summary>
+    public abstract int GroupsTogether(int rows, int fetch);
 
     /// <summary>Rows of activations that go together, of as many as a thread has.</summary>
     public abstract int RowsTogether(int rows);
@@ -49,12 +51,12 @@ internal abstract unsafe class PackedKernels
     /// <summary>The kernel for some rows of activations by some groups, which lie <see cref="PackedCall.GroupStride"/> apart; assembled at its first use.</summary>
     /// <param name="rows">Rows.</param>
     /// <param name="groups">Groups of weights; rows by groups are at most <see cref="MaxResults"/>.</param>
-    /// <param name="fetch">What it asks memory for: <see cref="Ahead"/>, <see cref="Nothing"/> or lines.</param>
+    /// <param name="fetch">What it asks memory for: <see cref="FromMemory"/>, <see cref="Ahead"/>, <see cref="Nothing"/> or lines.</param>
     // SAFETY: callers pass calls whose pointers hold what PackedCall says, for these rows and groups, on processors with the instruction.
-    public delegate* unmanaged<PackedCall*, void> Entry(int rows, int groups, int fetch = Ahead) => Kernel(rows, groups, fetch).Entry;
+    public delegate* unmanaged<PackedCall*, void> Entry(int rows, int groups, int fetch) => Kernel(rows, groups, fetch).Entry;
 
     /// <summary>The same before it is loaded.</summary>
-    internal EmittedKernel<PackedCall> Kernel(int rows, int groups, int fetch) => _kernels[rows - 1, groups - 1, fetch - Ahead];
+    internal EmittedKernel<PackedCall> Kernel(int rows, int groups, int fetch) => _kernels[rows - 1, groups - 1, fetch - FromMemory];
 
     /// <summary>Writes a kernel.</summary>
     private protected abstract void Emit(Assembler c, int rows, int groups, int fetch);
@@ -71,6 +73,13 @@ internal abstract unsafe class PackedKernels
         c.mov(tiles, Argument(nameof(PackedCall.Tiles)));
         c.mov(results, Argument(nameof(PackedCall.Results)));
         if (fetch > 0) c.mov(after, Argument(nameof(PackedCall.After)));
+    }
+
+    /// <summary>Goes on to the next tile of activations by the same weights, or to the weights after them, which were gone through, by the same tile.</summary>
+    internal static void Next(Assembler c, AssemblerRegister64 weights, AssemblerRegister64 tile)
+    {
+        c.sub(weights, Argument(nameof(PackedCall.Rewind)));
+        c.add(tile, Argument(nameof(PackedCall.NextTile)));
     }
 
     /// <summary>Where a group's part begins: groups are a stride apart, and three strides are in a register where there are four of them.</summary>

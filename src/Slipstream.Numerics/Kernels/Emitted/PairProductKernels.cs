@@ -19,7 +19,7 @@ internal sealed class PairProductKernels : PackedKernels
     public override int StepColumns => PairLayout.StepColumns;
 
     // While one tile is all, as many streams from memory as registers allow. For more, two: what meets all tiles then takes less of the second-level cache, and groups of layers are multiples of it.
-    public override int GroupsTogether(int rows) => rows > MostRows ? 2 : Math.Min(MaxGroups, MostResults / rows);
+    public override int GroupsTogether(int rows, int fetch) => rows > MostRows ? 2 : Math.Min(MaxGroups, MostResults / rows);
 
     // As even as can be: 9 are 5 and 4.
     public override int RowsTogether(int rows)
@@ -54,13 +54,14 @@ internal sealed class PairProductKernels : PackedKernels
             Label tiles = c.CreateLabel(), steps = c.CreateLabel();
             Begin(c, _groups, _fetch, _stride, _stride3, _tile, _tiles, _results, _after);
             c.mov(_rowBytes, Argument(nameof(PackedCall.TileBytes)));
-            c.Label(ref tiles);
             c.mov(_weights, Argument(nameof(PackedCall.Weights)));
+            c.Label(ref tiles);
             c.mov(_steps, Argument(nameof(PackedCall.Blocks)));
-            for (int row = 0; row < _rows; row++)
+            c.mov(_x[0], _tile);
+            for (int i = 1; i < _x.Length; i++)
             {
-                if (row % RowsOfPointer == 0) c.mov(_x[row / RowsOfPointer], _tile);
-                c.add(_tile, _rowBytes);
+                c.lea(_x[i], __[_x[i - 1] + _rowBytes * 2]);
+                c.add(_x[i], _rowBytes);
             }
             for (int i = 0; i < _rows * _groups; i++) c.vpxord(Zmm(i), Zmm(i), Zmm(i));
             c.Label(ref steps);
@@ -72,6 +73,7 @@ internal sealed class PairProductKernels : PackedKernels
             c.jnz(steps);
             for (int i = 0; i < _rows * _groups; i++) c.vmovups(__zmmword_ptr[_results + PairLayout.PairBytes * i], Zmm(i)); // [group][row], as the registers are.
             c.add(_results, PairLayout.PairBytes * _rows * _groups);
+            Next(c, _weights, _tile);
             c.dec(_tiles);
             c.jnz(tiles);
         }
@@ -82,7 +84,7 @@ internal sealed class PairProductKernels : PackedKernels
             {
                 AssemblerMemoryOperand weights = Group(_weights, _stride, _stride3, g) + PairLayout.PairBytes * pair;
                 c.vmovdqu64(Zmm(FirstWeight + g), __zmmword_ptr[weights]);
-                if (_fetch == Ahead)
+                if (_fetch < Nothing)
                 {
                     c.prefetcht1(__byte_ptr[weights + _far]);
                     c.prefetcht0(__byte_ptr[weights + _near]);

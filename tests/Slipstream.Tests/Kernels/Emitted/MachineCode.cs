@@ -58,7 +58,7 @@ internal static class MachineCode
     {
         for (int rows = 1; rows <= kernels.MaxRows; rows++)
             for (int groups = 1; groups <= Math.Min(kernels.MaxGroups, kernels.MaxResults / rows); groups++)
-                foreach (int fetch in (ReadOnlySpan<int>)[PackedKernels.Ahead, PackedKernels.Nothing, Math.Min(5, kernels.MaxLines)])
+                foreach (int fetch in (ReadOnlySpan<int>)[PackedKernels.FromMemory, PackedKernels.Ahead, PackedKernels.Nothing, Math.Min(5, kernels.MaxLines)])
                     foreach (bool windows in (ReadOnlySpan<bool>)[false, true])
                         Assert.InRange(Check(kernels.Kernel(rows, groups, fetch).Assemble(windows), windows).Count, least, 600);
     }
