@@ -22,9 +22,9 @@ internal sealed class IntegerKernels : PackedKernels
 
     public override int StepColumns => PackedLayout.PlaneLength;
 
-    // Of a cache, one or two rows take as many as registers allow: one load of activations serves them all. Memory needs no more than one stream that it is asked for far ahead, and what takes longer
-    // gains nothing either: of more than a tile of four, two go together, and codes are unpacked and weights come from memory once for eight rows.
-    public override int GroupsTogether(int rows, int fetch) => rows <= 2 && fetch != FromMemory ? MostGroups : 1;
+    // Out of a cache, up to a tile of four take as many as registers allow: one load of activations serves them all. Memory needs no more than one stream that it is asked for far ahead. And of more than
+    // a tile of four, two go together, and codes are unpacked and weights come from memory once for eight rows.
+    public override int GroupsTogether(int rows, int fetch) => fetch == FromMemory || rows > QuantizedRows.TileRows ? 1 : rows > 2 ? 2 : MostGroups;
 
     public override int RowsTogether(int rows) => rows <= QuantizedRows.TileRows ? QuantizedRows.TileRows : MaxRows;
 
