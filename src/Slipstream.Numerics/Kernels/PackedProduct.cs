@@ -261,7 +261,7 @@ internal static unsafe class PackedProduct
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
             int rows = part.Rows, most = Math.Max(1, MaxStored / (rows * streams));
             delegate* unmanaged<PackedCall*, void> kernel = rows < part.RowsTogether ? kernels.Rest : kernels.First;
-            PackedCall call = new() { Activations = x, Results = results, Blocks = part.Blocks, GroupStride = count * part.GroupBytes, TileBytes = part.TileBytes };
+            PackedCall call = part.CallOf(results, count * part.GroupBytes) with { Activations = x, NextTile = 0, Rewind = 0 };
             for (int group = from, n; group < from + count; group += n)
             {
                 n = Math.Min(most, from + count - group);
