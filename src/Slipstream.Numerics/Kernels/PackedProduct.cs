@@ -259,7 +259,7 @@ internal static unsafe class PackedProduct
         private static void MultiplyTile(in Part part, byte* x, int from, int count, int streams, float* results)
         {
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
-            int rows = part.Rows, most = Math.Max(1, MaxStored / (rows * streams));
+            int rows = part.Rows, most = MaxStored / (rows * streams); // Kernels make fewer results at once.
             delegate* unmanaged<PackedCall*, void> kernel = rows < part.RowsTogether ? kernels.Rest : kernels.First;
             PackedCall call = part.CallOf(results, count * part.GroupBytes) with { Activations = x, NextTile = 0, Rewind = 0 };
             for (int group = from, n; group < from + count; group += n)

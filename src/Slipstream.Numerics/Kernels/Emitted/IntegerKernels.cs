@@ -36,8 +36,8 @@ internal sealed class IntegerKernelEmitter
 {
     private const byte AOrBAndC = 0xF8;
 
-    // Bytes of all streams that a kernel asks for ahead: once, and more than once. Nobody asks for the first of them in a product.
-    private const int Lead = 12 << 10, LongLead = 20 << 10;
+    // Bytes of all streams that a kernel asks for ahead: once, and more than once (nobody asks for the first of them in a product); and into the first-level cache.
+    private const int Lead = 12 << 10, LongLead = 20 << 10, Near = 6 << 10;
 
     private readonly Assembler c;
     private readonly PackedLayout _layout;
@@ -53,11 +53,11 @@ internal sealed class IntegerKernelEmitter
         c = assembler;
         (_layout, _rows, _groups, _fetch) = (layout, rows, groups, fetch);
         // Bytes ahead of its use that a line is asked for into the second-level cache, and from there into the first. What goes to the first at once holds one of its few outstanding misses for as long as
-        // memory takes, and then products wait. Processors drop such requests while too many are outstanding, and a dropped line is waited for; so what comes from memory is asked for again on
+        // memory takes, and then products wait. Such requests seem to be dropped while too many are outstanding, and a dropped line is waited for; so what comes from memory is asked for again on
         // the way, as often as arithmetic leaves time for. All measured.
         int asks = fetch == PackedKernels.FromMemory ? Math.Clamp((layout.StepBytes + 25 * rows) / (50 * rows), 1, 5) : 1;
         _far = [.. Enumerable.Range(1, asks).Select(ask => (asks > 1 ? LongLead : Lead) / groups * ask / asks)];
-        _near = 6144 / groups;
+        _near = Near / groups;
         _wide = layout.GroupLength == PackedLayout.PlaneLength;
         int next = 0, count = rows * groups;
         AssemblerRegisterZMM[] Take(int n) => [.. Enumerable.Range(0, n).Select(_ => new AssemblerRegisterZMM(Register.ZMM0 + next++))];
