@@ -36,6 +36,7 @@ public sealed unsafe class Activations : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(floats, int.MaxValue, nameof(maxRows));
         Precision = precision;
         UsesEmitted = EmittedKernels.Use(kernels);
+        UsesAmx = EmittedKernels.UseAmx(kernels);
         _maxRows = maxRows;
         _maxWidth = maxWidth;
         _rows = new NativeBuffer<float>((long)maxRows * PadFloats(maxWidth));
@@ -58,6 +59,9 @@ public sealed unsafe class Activations : IDisposable
 
     /// <summary>Whether products may take emitted kernels, where there is one for the weights' format.</summary>
     internal bool UsesEmitted { get; }
+
+    /// <summary>Whether these may use the matrix unit.</summary>
+    internal bool UsesAmx { get; }
 
     /// <summary>Rows in use.</summary>
     public int Rows => _count;

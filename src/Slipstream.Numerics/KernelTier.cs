@@ -11,6 +11,9 @@ public enum KernelTier
 
     /// <summary>Compiled from C# only.</summary>
     Intrinsics,
+
+    /// <summary>As <see cref="Emitted"/>, but without the matrix unit (AMX), where the processor has one.</summary>
+    EmittedVectors,
 }
 
 /// <summary>Whether kernels can be assembled at run time on this machine, and why not. Found out once a process.</summary>
@@ -30,8 +33,14 @@ public static class EmittedKernels
     {
         KernelTier.Auto => IsAvailable,
         KernelTier.Intrinsics => false,
-        KernelTier.Emitted when IsAvailable => true,
-        KernelTier.Emitted => throw new SlipstreamException($"Emitted kernels cannot run here: {UnavailableReason}; take the kernels 'auto' or 'intrinsics'."),
-        _ => throw new SlipstreamException($"kernels is {(int)tier}; it must be auto, emitted or intrinsics."),
+        KernelTier.Emitted or KernelTier.EmittedVectors when IsAvailable => true,
+        KernelTier.Emitted or KernelTier.EmittedVectors => throw new SlipstreamException($"Emitted kernels cannot run here: {UnavailableReason}; take the kernels 'auto' or 'intrinsics'."),
+        _ => throw new SlipstreamException($"kernels is {(int)tier}; it must be auto, emitted, emitted-vectors or intrinsics."),
     };
+
+    /// <summary>Whether a model built with <paramref name="tier"/> uses kernels for the matrix unit.</summary>
+    internal static bool UseAmx(KernelTier tier) => tier != KernelTier.EmittedVectors && Use(tier) && HasAmx;
+
+    /// <summary>Whether kernels for the matrix unit (AMX) can run: the processor has it, and the system lets this process use it.</summary>
+    public static bool HasAmx => IsAvailable && Kernels.Emitted.AmxSupport.IsAvailable;
 }

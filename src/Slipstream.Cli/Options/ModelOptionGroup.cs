@@ -20,8 +20,8 @@ internal sealed class ModelOptionGroup
         _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file (default: the tool's own small model).");
         _activations = new(command, "--activations", ActivationsValue(),
             "How activations enter matrix products (default auto: int8 for block formats, f32 for others; bf16 is for BF16 weights).");
-        _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("intrinsics", KernelTier.Intrinsics)),
-            "Matrix kernels: assembled at run time for the newest instructions, or compiled ones only (default auto: emitted where they can run).");
+        _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("emitted-vectors", KernelTier.EmittedVectors), ("intrinsics", KernelTier.Intrinsics)),
+            "Matrix kernels: assembled at run time for the newest instructions, with or without the matrix unit (AMX), or compiled ones only (default auto: emitted where they can run).");
         _cacheType = CacheTypeOption(command);
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
         _pin = new(command, "--pin-threads", new FlagValue(), "Keep each computing thread on one processor (Linux).");

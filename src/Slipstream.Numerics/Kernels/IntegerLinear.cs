@@ -18,15 +18,13 @@ internal sealed unsafe class IntegerLinear : PackedLinear
     public override delegate*<in PackedCall, int, void> Kernel { get; }
 
     // Found once: products come here many times a token.
-    public override PackedKernels Emitted => _emitted ??= IntegerKernels.Of(_layout);
+    public override PackedKernels? EmittedFor(Activations x) => x.UsesEmitted && EmissionSupport.HasVnni512 ? _emitted ??= IntegerKernels.Of(_layout) : null;
 
     public override int Blocks => InFeatures / _layout.BlockLength;
 
     public override int Zero => _layout.Zero;
 
     public override bool HasExactForm => true;
-
-    public override int TileRows => QuantizedRows.TileRows;
 
     public override int KernelRows => QuantizedRows.TileRows;
 
@@ -49,9 +47,7 @@ internal sealed unsafe class IntegerLinear : PackedLinear
         return packed;
     }
 
-    public override nint TileBytes(bool emitted) => QuantizedRows.TileBytes(InFeatures);
-
-    public override bool TakesEmitted(Activations x) => x.UsesEmitted && EmissionSupport.HasVnni512;
+    public override (int Rows, nint Bytes) Tile(PackedKernels? kernels) => (QuantizedRows.TileRows, QuantizedRows.TileBytes(InFeatures));
 
     public override byte* FormOf(Activations x, ComputePool pool, bool exact, int zero) => x.Quantized(pool, exact, zero).Pointer;
 

@@ -9,6 +9,9 @@ internal static unsafe class Lines
     /// <summary>Bytes of a line.</summary>
     public const int Bytes = 64;
 
+    /// <summary>The first line that begins at or after an address.</summary>
+    public static byte* Align(byte* address) => (byte*)(((nuint)address + Bytes - 1) & ~(nuint)(Bytes - 1));
+
     /// <summary>Asks for the line <paramref name="ahead"/> bytes on, into the second-level cache: the first has too few misses at a time to wait for memory with. Where there is no memory, nothing happens.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Ask(void* here, nint ahead)

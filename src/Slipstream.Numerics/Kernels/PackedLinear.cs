@@ -38,8 +38,9 @@ internal abstract unsafe class PackedLinear : Linear
     /// <summary>How emitted kernels fetch weights that they come to: from memory, where these and those beside them are more than a cache holds.</summary>
     public int Fetch => (_arena?.Used ?? Bytes) > CacheBytes ? PackedKernels.FromMemory : PackedKernels.Ahead;
 
-    /// <summary>The emitted kernels of the layout.</summary>
-    public abstract PackedKernels Emitted { get; }
+    /// <summary>The emitted kernels for a product with these activations; null where it takes the compiled one.</summary>
+    /// <exception cref="InvalidOperationException">The weights were packed for other activations.</exception>
+    public abstract PackedKernels? EmittedFor(Activations x);
 
     /// <summary>The kernel that needs no emitted code.</summary>
     public abstract delegate*<in PackedCall, int, void> Kernel { get; }
@@ -56,18 +57,11 @@ internal abstract unsafe class PackedLinear : Linear
     /// <summary>Whether there is an exact form of activations, in which each row is two.</summary>
     public virtual bool HasExactForm => false;
 
-    /// <summary>Rows of activations that lie together in a tile.</summary>
-    public abstract int TileRows { get; }
-
-    /// <summary>Bytes from a tile of activations to the next, in the form for emitted kernels or the other.</summary>
-    public abstract nint TileBytes(bool emitted);
+    /// <summary>Rows of activations that lie together in a tile of the form that such kernels read, and bytes from a tile to the next.</summary>
+    public abstract (int Rows, nint Bytes) Tile(PackedKernels? kernels);
 
     /// <summary>Bytes of activations that are gone through for each set of groups: what stays in the second-level cache beside it.</summary>
     public abstract int CachedBytes { get; }
-
-    /// <summary>Whether a product with these activations uses emitted kernels.</summary>
-    /// <exception cref="InvalidOperationException">The weights were packed for other activations.</exception>
-    public abstract bool TakesEmitted(Activations x);
 
     /// <summary>The form of activations that kernels read, made by all threads.</summary>
     // SAFETY: (both) valid until the next set of activations.

@@ -33,8 +33,8 @@ internal static unsafe class PackedProduct
 {
     private const int GroupRows = PackedLayout.Rows;
 
-    // Results, of sixteen floats each, that are made before they are stored: of several tiles, and of one, whose rows lie far apart.
-    private const int MaxResults = 128, MaxStored = 32;
+    // Results, of sixteen floats each, that are made of one tile before they are stored: its rows lie far apart.
+    private const int MaxStored = 32;
 
     // Rows of results of both layers that are combined at once, for two groups each: they stay in the first-level cache.
     private const int CombinedRows = 96, CombinedGroups = NextForm.Columns / GroupRows;
@@ -62,7 +62,6 @@ internal static unsafe class PackedProduct
     {
         if (x.Rows == 0) return;
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
-        bool emitted = layers.First.TakesEmitted(x);
         bool own = x.Rows <= Activations.MostOwnRows;
         bool atOnce = combine is not null && !own && exactFrom > 0;
         int shares = x.Rows >= SharedRows * pool.Threads ? pool.Threads : 1;
@@ -91,7 +90,7 @@ internal static unsafe class PackedProduct
             if (layer is null) return;
             bool exact = index >= exactFrom && layer.HasExactForm;
             byte* rows = own ? null : layer.FormOf(x, pool, exact, layers.Zero);
-            part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, emitted, atOnce ? CombinedRows : int.MaxValue);
+            part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, layer.EmittedFor(x), atOnce ? CombinedRows : int.MaxValue);
         }
     }
 
@@ -114,7 +113,7 @@ internal static unsafe class PackedProduct
         /// <summary>Rows of a tile: fewer in the last.</summary>
         public int RowsOf(int tile) => Math.Min(RowsTogether, Rows - tile * RowsTogether);
 
-        public Part(PackedLinear layer, byte* x, int rows, bool exact, float* y, int stride, int shares, bool emitted, int mostRows)
+        public Part(PackedLinear layer, byte* x, int rows, bool exact, float* y, int stride, int shares, PackedKernels? kernels, int mostRows)
         {
             Layer = layer;
             Packed = layer.Pointer;
@@ -122,20 +121,19 @@ internal static unsafe class PackedProduct
             Y = y;
             YStride = stride;
             (Groups, OutFeatures, Rows, Exact) = (layer.Groups, layer.OutFeatures, rows, exact);
-            TileRows = layer.TileRows;
-            RowsTogether = emitted ? layer.Emitted.RowsTogether((Rows + shares - 1) / shares) : layer.KernelRows;
+            (TileRows, TileBytes) = layer.Tile(kernels);
+            RowsTogether = kernels?.RowsTogether((Rows + shares - 1) / shares) ?? layer.KernelRows;
             Tiles = (Rows + RowsTogether - 1) / RowsTogether;
             GroupBytes = (nint)layer.GroupBytes;
-            TileBytes = layer.TileBytes(emitted);
             Blocks = layer.Blocks;
             int tiles = (Tiles + shares - 1) / shares, most = Math.Min((int)Math.Max(2, layer.CachedBytes / (TileBytes * (RowsTogether / TileRows))), mostRows / RowsTogether), turns = (tiles + most - 1) / most;
             CachedTiles = (tiles + turns - 1) / turns;
             Compiled = layer.Kernel;
-            if (!emitted) return;
-            Together = layer.Emitted.GroupsTogether(Rows, layer.Fetch);
-            StoredTiles = MaxResults / (RowsTogether * Together);
-            if (Together > 1) Several = new Kernels(layer, Rows, RowsTogether, CachedTiles, Together);
-            Single = new Kernels(layer, Rows, RowsTogether, CachedTiles, 1);
+            if (kernels is null) return;
+            Together = kernels.GroupsTogether(Rows, layer.Fetch);
+            StoredTiles = kernels.StoredResults / (RowsTogether * Together);
+            if (Together > 1) Several = new Kernels(layer, kernels, Rows, RowsTogether, CachedTiles, Together);
+            Single = new Kernels(layer, kernels, Rows, RowsTogether, CachedTiles, 1);
         }
     }
 
@@ -150,9 +148,8 @@ internal static unsafe class PackedProduct
         /// <summary>Tiles that ask, and the bytes of each group that one asks for.</summary>
         public readonly int AskingTiles, AskedBytes;
 
-        public Kernels(PackedLinear layer, int rows, int together, int tiles, int groups)
+        public Kernels(PackedLinear layer, PackedKernels kernels, int rows, int together, int tiles, int groups)
         {
-            PackedKernels kernels = layer.Emitted;
             int whole = rows / together, rest = rows % together, asked = layer.Fetch;
             if (whole > 0) First = kernels.Entry(together, groups, asked);
             if (tiles > 1)
@@ -193,7 +190,8 @@ internal static unsafe class PackedProduct
         {
             // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results are written before they are read, and have room for what one call makes,
             // and each output is as wide as its layer.
-            float* results = stackalloc float[Math.Max(MaxResults, 2 * CombinedGroups * CombinedRows) * GroupRows];
+            byte* room = stackalloc byte[Lines.Bytes + Math.Max(PackedKernels.MostStored, 2 * CombinedGroups * CombinedRows) * GroupRows * sizeof(float)];
+            float* results = (float*)Lines.Align(room);
             for (int share = from / Groups; share * Groups < to; share++)
             {
                 (int first, int end) = (Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups));
@@ -259,7 +257,7 @@ internal static unsafe class PackedProduct
         private static void MultiplyTile(in Part part, byte* x, int from, int count, int streams, float* results)
         {
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
-            int rows = part.Rows, most = MaxStored / (rows * streams); // Kernels make fewer results at once.
+            int rows = part.Rows, most = Math.Max(1, MaxStored / (rows * streams));
             delegate* unmanaged<PackedCall*, void> kernel = rows < part.RowsTogether ? kernels.Rest : kernels.First;
             PackedCall call = part.CallOf(results, count * part.GroupBytes) with { Activations = x, NextTile = 0, Rewind = 0 };
             for (int group = from, n; group < from + count; group += n)
@@ -303,7 +301,7 @@ internal static unsafe class PackedProduct
             int rows = part.RowsOf(tile), asking = kernels.AskingTiles - (tile - first), n = 1;
             delegate* unmanaged<PackedCall*, void> kernel = kernels.First;
             if (rows < part.RowsTogether) kernel = kernels.Rest;
-            else if (part.Together > 0 && (tile > first || (!fresh && part.Tiles > 1)))
+            else if (part.Together > 0 && (tile > first || (!fresh && part.CachedTiles > 1)))
             {
                 kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
                 n = Math.Min(Math.Min(end, part.Rows / part.RowsTogether) - tile, Math.Min(part.StoredTiles, asking > 0 ? asking : part.StoredTiles));

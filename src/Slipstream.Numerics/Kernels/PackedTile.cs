@@ -30,6 +30,15 @@ internal unsafe struct PackedCall
 
     /// <summary>Bytes between groups.</summary>
     public nint GroupStride;
+
+    /// <summary>What kernels for the matrix unit keep beside their registers: steps that are left, of this turn, and of a turn at most; whether it is the first; bytes that weights go back by for the next tile; the turn's first activations.</summary>
+    public nint Left, Turn, Longest, First, Back;
+
+    /// <inheritdoc cref="Left"/>
+    public byte* TurnActivations;
+
+    /// <summary>Room for what such kernels make of weights and of sums, on a line.</summary>
+    public byte* Scratch;
 }
 
 /// <summary>Products of packed weights and quantised activations with the vector instructions .NET exposes.</summary>

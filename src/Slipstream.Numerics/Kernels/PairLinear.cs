@@ -9,15 +9,18 @@ internal sealed unsafe class PairLinear : PackedLinear
     {
     }
 
-    public override PackedKernels Emitted => PairProductKernels.Instance;
+    public override PackedKernels? EmittedFor(Activations x)
+    {
+        if (x.Precision != ActivationPrecision.Bf16) throw new InvalidOperationException($"These weights were packed for activations of bfloat16, not for {x.Precision}.");
+        if (x.UsesAmx && InFeatures % AmxPairKernels.Columns == 0) return AmxPairKernels.Instance;
+        return x.UsesEmitted && EmissionSupport.HasBf16 ? PairProductKernels.Instance : null;
+    }
 
     public override delegate*<in PackedCall, int, void> Kernel => &PairTile.Multiply;
 
     public override int KernelRows => PairTile.Rows;
 
     public override int Blocks => PairLayout.Steps(InFeatures);
-
-    public override int TileRows => 1;
 
     public override int CachedBytes => 768 << 10;
 
@@ -36,17 +39,14 @@ internal sealed unsafe class PairLinear : PackedLinear
         return packed;
     }
 
-    public override nint TileBytes(bool emitted) => RoundedRows.RowBytes(InFeatures, asFloats: !emitted);
+    public override (int Rows, nint Bytes) Tile(PackedKernels? kernels) => (1, RoundedRows.RowBytes(InFeatures, asFloats: kernels is null));
 
-    public override bool TakesEmitted(Activations x)
-        => x.Precision == ActivationPrecision.Bf16 ? x.UsesEmitted && EmissionSupport.HasBf16 : throw new InvalidOperationException($"These weights were packed for activations of bfloat16, not for {x.Precision}.");
+    public override byte* FormOf(Activations x, ComputePool pool, bool exact, int zero) => EmittedFor(x) is not null ? x.Rounded(pool) : (byte*)x.RoundedFloats(pool);
 
-    public override byte* FormOf(Activations x, ComputePool pool, bool exact, int zero) => TakesEmitted(x) ? x.Rounded(pool) : (byte*)x.RoundedFloats(pool);
-
-    public override byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock) => x.RoundedBy(worker, asFloats: !TakesEmitted(x), clock);
+    public override byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock) => x.RoundedBy(worker, asFloats: EmittedFor(x) is null, clock);
 
     public override NextForm? ReserveNext(Activations x, int rows)
-        => InFeatures % NextForm.Columns != 0 || !TakesEmitted(x) ? null : new NextForm(x.ReserveNextRounded(InFeatures), TileBytes(emitted: true), 0, &RoundedRows.Write);
+        => InFeatures % NextForm.Columns == 0 && EmittedFor(x) is { } kernels ? new NextForm(x.ReserveNextRounded(InFeatures), Tile(kernels).Bytes, 0, &RoundedRows.Write) : null;
 
     private protected override void ReadRow(byte* group, int row, Span<float> destination) => PairLayout.ReadRow(group, row, destination);
 

@@ -57,7 +57,7 @@ public sealed class OptionTests
         { new() { MaxBatch = int.MaxValue }, "max-batch is 2147483647; it must be 1 to 1024." },
         { new() { MaxAssistantTokens = 0 }, "the most draft tokens is 0; it must be 1 to 256." },
         { new() { Activations = (ActivationPrecision)7 }, "activations is 7; it must be auto, f32, int8, int16 or bf16." },
-        { new() { Kernels = (KernelTier)9 }, "kernels is 9; it must be auto, emitted or intrinsics." },
+        { new() { Kernels = (KernelTier)9 }, "kernels is 9; it must be auto, emitted, emitted-vectors or intrinsics." },
         { new() { Threads = 1, KvMemory = KvMemory.FromBytes(-1) }, "-1 bytes of cache hold no block of 64 rows, which takes 8192; raise --kv-memory or lower --kv-block." },
         { new() { Threads = 1, KvMemory = KvMemory.FromPercent(double.NaN) }, "0 bytes of cache hold no block of 64 rows, which takes 8192; raise --kv-memory or lower --kv-block." },
         { new() { Threads = 1, Drafter = new DrafterOptions.PromptLookup(0) }, "The n-gram size of prompt lookup is 0; it must be at least 1." },

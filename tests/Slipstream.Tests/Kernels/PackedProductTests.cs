@@ -242,7 +242,7 @@ public sealed class PackedProductTests
     }
 
     /// <summary>The tiers that can run here.</summary>
-    internal static IEnumerable<KernelTier> Tiers => EmittedKernels.IsAvailable ? [KernelTier.Intrinsics, KernelTier.Emitted] : [KernelTier.Intrinsics];
+    internal static IEnumerable<KernelTier> Tiers => EmittedKernels.IsAvailable ? [KernelTier.Intrinsics, KernelTier.Emitted, KernelTier.EmittedVectors] : [KernelTier.Intrinsics];
 
     private static void Check<TFormat>(NativeBuffer<byte> data, int width) where TFormat : IIntegerFormat
     {

@@ -11,9 +11,11 @@ public sealed class PairProductTests
 
     [Theory]
     [InlineData(KernelTier.Auto)]
+    [InlineData(KernelTier.EmittedVectors)]
     [InlineData(KernelTier.Intrinsics)]
     public void Products_have_the_bits_of_the_reference_in_every_tier(KernelTier kernels)
     {
+        SkipWithout(kernels);
         foreach (int width in new[] { 1, 15, 16, 31, 32, 48, 64, 96, 100, 576 })
         {
             using NativeBuffer<byte> data = Random(64, width);
@@ -23,9 +25,11 @@ public sealed class PairProductTests
 
     [Theory]
     [InlineData(KernelTier.Auto)]
+    [InlineData(KernelTier.EmittedVectors)]
     [InlineData(KernelTier.Intrinsics)]
     public void Ranges_of_columns_blocks_and_panels_change_no_bit(KernelTier kernels)
     {
+        SkipWithout(kernels);
         const int Width = 2048 + 64, OutFeatures = RowProduct.PanelRows + 5;
         using NativeBuffer<byte> data = Random(OutFeatures, Width);
         Check(data, OutFeatures, Width, Many, kernels);
@@ -33,9 +37,11 @@ public sealed class PairProductTests
 
     [Theory]
     [InlineData(KernelTier.Auto)]
+    [InlineData(KernelTier.EmittedVectors)]
     [InlineData(KernelTier.Intrinsics)]
     public void Packed_products_have_the_bits_of_the_reference_in_every_tier(KernelTier kernels)
     {
+        SkipWithout(kernels);
         foreach (int width in new[] { 1, 2, 7, 16, 30, 31, 34, 62, 64, 98, 576, 578 })
         {
             using NativeBuffer<byte> data = Random(130, width);
@@ -114,10 +120,10 @@ public sealed class PairProductTests
             for (int row = 0; row < Rows; row++)
             {
                 ReadOnlySpan<byte> weights = data.Span(2 * row * Width, 2 * Width);
-                Assert.Equal(PairProduct.Reference(weights, x, packed: false, flushes: false), inRows[row]);
-                Assert.Equal(PairProduct.Reference(weights, x, packed: true, flushes: false), kept[row]);
+                Assert.Equal(PairProduct.Reference(weights, x, PairOrder.Rows, flushes: false), inRows[row]);
+                Assert.Equal(PairProduct.Reference(weights, x, PairOrder.Packed, flushes: false), kept[row]);
                 Assert.InRange(Math.Abs(flushed[row] - kept[row]), 0, MathF.ScaleB(magnitude + Width, -126));
-                Assert.Equal(PairProduct.Reference(weights, x, packed: true, flushes), flushed[row]);
+                Assert.Equal(PairProduct.Reference(weights, x, OrderOf(KernelTier.Auto, Width), flushes), flushed[row]);
                 if (kept[row] != flushed[row]) differing++;
             }
             if (trial == 499) Assert.Equal(flushes, differing > 100);
@@ -198,7 +204,13 @@ public sealed class PairProductTests
                 foreach (bool windows in new[] { false, true })
                     Assert.InRange(MachineCode.Check(kernel.Assemble(windows), windows).Count, 50, 500);
         MachineCode.Check(PairProductKernels.Instance, 40);
+        MachineCode.Check(AmxPairKernels.Instance, 60);
     }
+
+    private static void SkipWithout(KernelTier kernels) => Assert.SkipWhen(kernels == KernelTier.EmittedVectors && !EmittedKernels.IsAvailable, $"{EmittedKernels.UnavailableReason}");
+
+    /// <summary>The order of packed products in a tier on this machine.</summary>
+    private static PairOrder OrderOf(KernelTier kernels, int width) => EmittedKernels.UseAmx(kernels) && width % AmxPairKernels.Columns == 0 ? PairOrder.Tiles : PairOrder.Packed;
 
     private static Linear Pack(ByteRegion data, int outFeatures, int width, ComputePool pool) => Linear.Pack("BF16", data, outFeatures, width, pool, null, pairs: true);
 
@@ -213,7 +225,7 @@ public sealed class PairProductTests
     private static void Check(NativeBuffer<byte> data, int outFeatures, int width, int[]? rows, KernelTier kernels)
     {
         using Linear linear = Linear.Create("BF16", data.Region.Slice(0, 2L * outFeatures * width), outFeatures, width);
-        Products.Check(linear, ActivationPrecision.Bf16, (row, x) => PairProduct.Reference(data.Span(2L * row * width, 2 * width), x, packed: false, flushes: false), rows, kernels);
+        Products.Check(linear, ActivationPrecision.Bf16, (row, x) => PairProduct.Reference(data.Span(2L * row * width, 2 * width), x, PairOrder.Rows, flushes: false), rows, kernels);
     }
 
     // Weights and activations are such that nothing is flushed.
@@ -221,6 +233,6 @@ public sealed class PairProductTests
     {
         using ComputePool pool = new(2);
         using Linear linear = Pack(data.Region.Slice(0, 2L * outFeatures * width), outFeatures, width, pool);
-        Products.Check(linear, ActivationPrecision.Bf16, (row, x) => PairProduct.Reference(data.Span(2L * row * width, 2 * width), x, packed: true, flushes: false), rows, kernels);
+        Products.Check(linear, ActivationPrecision.Bf16, (row, x) => PairProduct.Reference(data.Span(2L * row * width, 2 * width), x, OrderOf(kernels, width), flushes: false), rows, kernels);
     }
 }

@@ -15,7 +15,7 @@ internal sealed class IntegerKernels : PackedKernels
 
     private readonly PackedLayout _layout;
 
-    private IntegerKernels(PackedLayout layout) : base("packed", maxRows: 2 * QuantizedRows.TileRows, MostGroups, maxResults: 8, maxLines: 16) => _layout = layout;
+    private IntegerKernels(PackedLayout layout) : base("packed", maxRows: 2 * QuantizedRows.TileRows, MostGroups, accumulators: 8, maxLines: 16) => _layout = layout;
 
     /// <summary>The kernels of a layout.</summary>
     public static IntegerKernels Of(PackedLayout layout) => s_all.GetOrAdd(layout, static l => new IntegerKernels(l));

@@ -12,14 +12,20 @@ internal abstract unsafe class PackedKernels
     /// </summary>
     public const int FromMemory = -2, Ahead = -1, Nothing = 0;
 
+    /// <summary>What no kernels' <see cref="StoredResults"/> are above.</summary>
+    public const int MostStored = 384;
+
     private readonly EmittedKernel<PackedCall>[,,] _kernels;
 
-    private protected PackedKernels(string name, int maxRows, int maxGroups, int maxResults, int maxLines)
+    private readonly int _accumulators, _accumulatorRows;
+
+    private protected PackedKernels(string name, int maxRows, int maxGroups, int accumulators, int maxLines, int accumulatorRows = 1)
     {
-        (MaxRows, MaxGroups, MaxResults, MaxLines) = (maxRows, maxGroups, maxResults, maxLines);
+        (MaxRows, MaxGroups, MaxLines) = (maxRows, maxGroups, maxLines);
+        (_accumulators, _accumulatorRows) = (accumulators, accumulatorRows);
         _kernels = new EmittedKernel<PackedCall>[maxRows, maxGroups, maxLines + 1 - FromMemory];
         for (int r = 1; r <= maxRows; r++)
-            for (int g = 1; g <= Math.Min(maxGroups, maxResults / r); g++)
+            for (int g = 1; g <= MaxGroupsFor(r); g++)
                 for (int f = FromMemory; f <= maxLines; f++)
                 {
                     (int rows, int groups, int fetch) = (r, g, f);
@@ -33,14 +39,17 @@ internal abstract unsafe class PackedKernels
     /// <inheritdoc cref="MaxRows"/>
     public int MaxGroups { get; }
 
-    /// <summary>Rows times groups at most: as many results of 16 fit the registers.</summary>
-    public int MaxResults { get; }
+    /// <summary>Groups at most for a number of rows: as many as there are accumulators of sixteen results, or of sixteen for several rows.</summary>
+    public int MaxGroupsFor(int rows) => Math.Min(MaxGroups, _accumulators / ((rows + _accumulatorRows - 1) / _accumulatorRows));
 
     /// <summary>Lines of each group that a kernel may ask memory for in a step.</summary>
     public int MaxLines { get; }
 
     /// <summary>Columns of a step.</summary>
     public abstract int StepColumns { get; }
+
+    /// <summary>Results, of sixteen floats each, that kernels make of several tiles before they are stored, at most <see cref="MostStored"/>.</summary>
+    public virtual int StoredResults => 128;
 
     /// <summary>Groups that go together for a number of rows of activations, where weights are fetched so.</summary>
     public abstract int GroupsTogether(int rows, int fetch);
@@ -50,7 +59,7 @@ internal abstract unsafe class PackedKernels
 
     /// <summary>The kernel for some rows of activations by some groups, which lie <see cref="PackedCall.GroupStride"/> apart; assembled at its first use.</summary>
     /// <param name="rows">Rows.</param>
-    /// <param name="groups">Groups of weights; rows by groups are at most <see cref="MaxResults"/>.</param>
+    /// <param name="groups">Groups of weights; at most <see cref="MaxGroupsFor"/> the rows.</param>
     /// <param name="fetch">What it asks memory for: <see cref="FromMemory"/>, <see cref="Ahead"/>, <see cref="Nothing"/> or lines.</param>
     // SAFETY: callers pass calls whose pointers hold what PackedCall says, for these rows and groups, on processors with the instruction.
     public delegate* unmanaged<PackedCall*, void> Entry(int rows, int groups, int fetch) => Kernel(rows, groups, fetch).Entry;

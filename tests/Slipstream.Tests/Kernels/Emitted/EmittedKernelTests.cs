@@ -135,9 +135,16 @@ public sealed unsafe class EmittedKernelTests
         Assert.False(EmittedKernels.Use(KernelTier.Intrinsics));
         Assert.Equal(EmittedKernels.IsAvailable, EmittedKernels.Use(KernelTier.Auto));
         Assert.Equal(EmittedKernels.IsAvailable, EmittedKernels.UnavailableReason is null);
-        if (EmittedKernels.IsAvailable) Assert.True(EmittedKernels.Use(KernelTier.Emitted));
+        Assert.Equal(EmittedKernels.HasAmx, EmittedKernels.UseAmx(KernelTier.Auto));
+        Assert.False(EmittedKernels.UseAmx(KernelTier.Intrinsics));
+        if (EmittedKernels.IsAvailable)
+        {
+            Assert.True(EmittedKernels.Use(KernelTier.Emitted));
+            Assert.True(EmittedKernels.Use(KernelTier.EmittedVectors));
+            Assert.False(EmittedKernels.UseAmx(KernelTier.EmittedVectors));
+        }
         else Assert.Contains(EmittedKernels.UnavailableReason!, Assert.Throws<SlipstreamException>(() => EmittedKernels.Use(KernelTier.Emitted)).Message, StringComparison.Ordinal);
-        Assert.Equal("kernels is 9; it must be auto, emitted or intrinsics.", Assert.Throws<SlipstreamException>(() => EmittedKernels.Use((KernelTier)9)).Message);
+        Assert.Equal("kernels is 9; it must be auto, emitted, emitted-vectors or intrinsics.", Assert.Throws<SlipstreamException>(() => EmittedKernels.Use((KernelTier)9)).Message);
     }
 
     [Fact]

@@ -57,7 +57,7 @@ internal static class MachineCode
     public static void Check(PackedKernels kernels, int least)
     {
         for (int rows = 1; rows <= kernels.MaxRows; rows++)
-            for (int groups = 1; groups <= Math.Min(kernels.MaxGroups, kernels.MaxResults / rows); groups++)
+            for (int groups = 1; groups <= kernels.MaxGroupsFor(rows); groups++)
                 foreach (int fetch in (ReadOnlySpan<int>)[PackedKernels.FromMemory, PackedKernels.Ahead, PackedKernels.Nothing, Math.Min(5, kernels.MaxLines)])
                     foreach (bool windows in (ReadOnlySpan<bool>)[false, true])
                         Assert.InRange(Check(kernels.Kernel(rows, groups, fetch).Assemble(windows), windows).Count, least, 600);

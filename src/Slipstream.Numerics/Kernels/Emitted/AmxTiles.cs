@@ -1,0 +1,58 @@
+using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Slipstream.Numerics.Kernels.Emitted;
+
+/// <summary>How kernels use the eight tiles of the matrix unit: 0 to 3 for sums, 4 and 5 for activations, 6 and 7 for weights.</summary>
+/// <remarks>
+/// <c>tdpbf16ps</c> adds to sums <c>[M, 16]</c> the product of activations <c>[M, K]</c> and weights that lie as pairs <c>[K/2][16][2]</c>, in M cycles. Its order is that of <see cref="PairProduct"/> for tiles.
+/// Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, LDTILECFG and TDPBF16PS.
+/// </remarks>
+internal static unsafe class AmxTiles
+{
+    /// <summary>Rows of a tile, and bytes of one of its rows, at most.</summary>
+    public const int Rows = 16, RowBytes = 64;
+
+    /// <summary>Bytes of a whole tile.</summary>
+    public const int Bytes = Rows * RowBytes;
+
+    /// <summary>Columns of bfloat16 in a whole row.</summary>
+    public const int Columns = RowBytes / sizeof(ushort);
+
+    private const int Tiles = 8, RowBytesAt = 16, RowsAt = 48;
+
+    // One for each shape, as long as the process: code has their addresses.
+    private static readonly ConcurrentDictionary<(int First, int Second, int Sums, int Columns), nint> s_configurations = [];
+
+    /// <summary>A tile by its number.</summary>
+    public static AssemblerRegisterTMM Tmm(int number) => new(Register.TMM0 + number);
+
+    /// <summary>Configures the tiles: activations of so many rows, in tile 4 and in tile 5, by so many columns; sums of as many rows.</summary>
+    /// <param name="c">Where to.</param>
+    /// <param name="first">Rows of activations in tile 4.</param>
+    /// <param name="second">Rows of activations in tile 5; 0 where sums are all of the first.</param>
+    /// <param name="sums">Tiles of sums for each of the two, one after another.</param>
+    /// <param name="columns">Columns, 32 at most.</param>
+    public static void Configure(Assembler c, int first, int second, int sums, int columns)
+    {
+        c.mov(rax, (ulong)s_configurations.GetOrAdd((first, second, sums, columns), Configuration));
+        c.ldtilecfg(__[rax]);
+    }
+
+    private static nint Configuration((int First, int Second, int Sums, int Columns) shape)
+    {
+        // SAFETY: 64 bytes, of which every one is written.
+        byte* bytes = (byte*)NativeMemory.AlignedAlloc(RowBytes, RowBytes);
+        new Span<byte>(bytes, RowBytes).Clear();
+        bytes[0] = 1; // The palette.
+        for (int tile = 0; tile < Tiles; tile++)
+        {
+            bool isSecond = shape.Second > 0 && (tile == 5 || (tile < 4 && tile >= shape.Sums));
+            ((ushort*)(bytes + RowBytesAt))[tile] = (ushort)(tile is 4 or 5 ? shape.Columns * sizeof(ushort) : RowBytes);
+            bytes[RowsAt + tile] = (byte)(tile >= 6 ? shape.Columns / 2 : isSecond ? shape.Second : shape.First);
+        }
+        return (nint)bytes;
+    }
+}
