@@ -30,6 +30,9 @@ internal sealed record BenchOptions
     /// <summary>How our cache stores its rows; null for the type the model takes by itself.</summary>
     public CacheType? CacheType { get; init; }
 
+    /// <summary>Where the machine code of the matrix kernels comes from.</summary>
+    public KernelTier Kernels { get; init; } = KernelTier.Auto;
+
     /// <summary>Whether to measure where the time of our passes goes.</summary>
     public bool Profile { get; init; }
 
@@ -59,7 +62,7 @@ internal static class BenchSession
             : options.Model!;
         progress($"loading {Path.GetFileName(path)}");
         BenchPlan plan = options.Plan;
-        using SlipstreamContender ours = new(path, options.Threads, options.Activations, plan.All.Max(w => w.Rows), options.CacheType);
+        using SlipstreamContender ours = new(path, options.Threads, options.Activations, plan.All.Max(w => w.Rows), options.CacheType, options.Kernels);
         string format = options.Shape is null ? MainFormat(ours.Tensors) : options.Mix.Name;
         List<IContender> peers = [];
         try

@@ -103,7 +103,7 @@ public sealed record MemoryPlan(long Weights, long Draft, long Kv, long DraftKv,
     {
         int rows = options.MaxRows, widest = Math.Max(Math.Max(c.HiddenSize, c.IntermediateSize), c.Heads * c.HeadSize);
         long floats = 2L * c.HiddenSize + c.Heads * c.HeadSize + 2L * c.KvHeads * c.HeadSize + (c.GatedFeedForward ? 2L : 1L) * c.IntermediateSize + widest;
-        long quantized = options.Activations == ActivationPrecision.F32 ? 0 : Activations.QuantizedBytes(rows, widest, options.Activations == ActivationPrecision.Int16 ? widest : c.HiddenSize, c.GatedFeedForward ? c.IntermediateSize : 0, options.EffectiveThreads);
+        long quantized = options.Activations == ActivationPrecision.F32 ? 0 : Activations.QuantizedBytes(rows, widest, options.Activations == ActivationPrecision.Int16 ? widest : c.HiddenSize, c.GatedFeedForward ? c.IntermediateSize : 0, options.EffectiveThreads, EmittedKernels.UseAmx(options.Kernels));
         return AttentionScratch.BytesFor(options.EffectiveThreads, c.Heads, c.KvHeads, c.HeadSize, c.ContextLength) + rows * floats * sizeof(float) + quantized;
     }
 }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Slipstream.Numerics.Kernels;
+using Slipstream.Numerics.Kernels.Emitted;
 
 namespace Slipstream.Numerics;
 
@@ -14,6 +15,7 @@ public sealed unsafe class Activations : IDisposable
     private readonly int _maxRows, _maxWidth;
     private NativeBuffer<byte>? _scratch;
     private readonly QuantizedRows _quantized = new(exact: false), _exact = new(exact: true), _next = new(exact: false);
+    private readonly QuantizedTiles _tiles = new(), _exactTiles = new();
     private OwnForms?[] _own = [];
     private long _set;
     private readonly RoundedRows _rounded = new(asFloats: false), _roundedFloats = new(asFloats: true), _nextRounded = new(asFloats: false);
@@ -44,12 +46,14 @@ public sealed unsafe class Activations : IDisposable
 
     /// <summary>
     /// Bytes that the quantised forms of a model's rows come to: of all its inputs once, of the inputs of exact products twice, and of what <see cref="ReserveNext"/> makes room for once;
-    /// for all threads, and of few rows for each.
+    /// for all threads, and of few rows for each; and, for the matrix unit, the tiles of the first two.
     /// </summary>
-    internal static long QuantizedBytes(int rows, int width, int exactWidth, int nextWidth, int threads)
+    internal static long QuantizedBytes(int rows, int width, int exactWidth, int nextWidth, int threads, bool amx)
     {
-        return Forms(rows) + Of(rows, nextWidth) + threads * Forms(Math.Min(rows, MostOwnRows));
+        long tiles = amx && rows >= AmxIntegerKernels.LeastRows ? TilesOf(rows, width) + TilesOf(2L * rows, exactWidth) : 0;
+        return Forms(rows) + Of(rows, nextWidth) + tiles + threads * Forms(Math.Min(rows, MostOwnRows));
 
+        long TilesOf(long count, int columns) => (count + QuantizedTiles.TileRows - 1) / QuantizedTiles.TileRows * QuantizedTiles.TileBytes((columns + 31) & ~31);
         long Forms(int count) => Of(count, width) + Of(2L * count, exactWidth);
         long Of(long count, int columns) => (count + QuantizedRows.TileRows - 1) / QuantizedRows.TileRows * QuantizedRows.TileBytes((columns + 31) & ~31);
     }
@@ -142,6 +146,19 @@ public sealed unsafe class Activations : IDisposable
         return rows;
     }
 
+    /// <summary>The same for the matrix unit.</summary>
+    internal byte* Tiled(ComputePool pool, bool exact)
+    {
+        QuantizedTiles tiles = exact ? _exactTiles : _tiles;
+        if (tiles.Set == _set) return tiles.Pointer;
+        QuantizedRows rows = Quantized(pool, exact, zero: 0);
+        Stage stage = pool.Clock?.Enter(Stage.Quantize) ?? default;
+        tiles.Make(rows, exact ? 2L * _maxRows : _maxRows, _width, pool);
+        pool.Clock?.Enter(stage);
+        tiles.Set = _set;
+        return tiles.Pointer;
+    }
+
     /// <summary>Makes room for forms that threads make for themselves, up to <see cref="MostOwnRows"/> rows.</summary>
     internal void ReserveOwn(int threads)
     {
@@ -201,6 +218,8 @@ public sealed unsafe class Activations : IDisposable
         _exact.Dispose();
         _next.Dispose();
         foreach (OwnForms? own in _own) own?.Dispose();
+        _tiles.Dispose();
+        _exactTiles.Dispose();
         _rounded.Dispose();
         _roundedFloats.Dispose();
         _nextRounded.Dispose();

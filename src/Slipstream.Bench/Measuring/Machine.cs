@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Reflection;
 using System.Runtime.InteropServices;
+using Slipstream.Numerics;
 using Arm = System.Runtime.Intrinsics.Arm;
 using X86 = System.Runtime.Intrinsics.X86;
 
@@ -42,7 +43,7 @@ internal sealed record Machine(string Cpu, int Cores, IReadOnlyList<string> Inst
         (string Name, bool Has)[] sets =
         [
             ("AVX2", X86.Avx2.IsSupported), ("FMA", X86.Fma.IsSupported), ("AVX-VNNI", X86.AvxVnni.IsSupported), ("AVX-512F", X86.Avx512F.IsSupported), ("AVX-512BW", X86.Avx512BW.IsSupported),
-            ("AVX-512VBMI", X86.Avx512Vbmi.IsSupported), ("AdvSimd", Arm.AdvSimd.IsSupported), ("DotProd", Arm.Dp.IsSupported),
+            ("AVX-512VBMI", X86.Avx512Vbmi.IsSupported), ("AMX", EmittedKernels.HasAmx), ("AdvSimd", Arm.AdvSimd.IsSupported), ("DotProd", Arm.Dp.IsSupported),
         ];
         return sets.Where(s => s.Has).Select(s => s.Name);
     }

@@ -21,16 +21,17 @@ internal sealed class SlipstreamContender : IContender
     /// <param name="precision">How activations enter products.</param>
     /// <param name="maxRows">The most rows of a pass.</param>
     /// <param name="cacheType">How the cache stores its rows; null for what the model takes by itself.</param>
+    /// <param name="kernels">Where the machine code of the matrix kernels comes from.</param>
     /// <exception cref="SlipstreamException">It cannot be used.</exception>
-    public SlipstreamContender(string path, int threads, ActivationPrecision precision, int maxRows, CacheType? cacheType = null)
+    public SlipstreamContender(string path, int threads, ActivationPrecision precision, int maxRows, CacheType? cacheType = null, KernelTier kernels = KernelTier.Auto)
     {
-        ModelOptions options = new() { Threads = threads, Activations = precision, MaxBatch = 1, PrefillChunk = maxRows, CacheType = cacheType };
+        ModelOptions options = new() { Threads = threads, Activations = precision, MaxBatch = 1, PrefillChunk = maxRows, CacheType = cacheType, Kernels = kernels };
         _kvBlock = options.KvBlock;
         _maxRows = maxRows;
         _loaded = LoadedModel.Load(path, options);
         _layout = options.KvLayout(Config);
         (_positions, _parents, _outputs) = (new int[maxRows], new int[maxRows], new int[maxRows]);
-        Description = $"Slipstream, {Path.GetFileName(path)} ({_loaded.Model.WeightBytes / 1e6:f0} MB of weights), {Pool.Threads} threads, activations {precision switch { ActivationPrecision.Auto => "auto", ActivationPrecision.F32 => "f32", ActivationPrecision.Int16 => "int16", ActivationPrecision.Bf16 => "bf16", _ => "int8" }}, cache {_layout.Type switch { CacheType.F32 => "f32", CacheType.F16 => "f16", CacheType.Bf16 => "bf16", _ => "q8_0" }}";
+        Description = $"Slipstream, {Path.GetFileName(path)} ({_loaded.Model.WeightBytes / 1e6:f0} MB of weights), {Pool.Threads} threads, activations {precision switch { ActivationPrecision.Auto => "auto", ActivationPrecision.F32 => "f32", ActivationPrecision.Int16 => "int16", ActivationPrecision.Bf16 => "bf16", _ => "int8" }}, cache {_layout.Type switch { CacheType.F32 => "f32", CacheType.F16 => "f16", CacheType.Bf16 => "bf16", _ => "q8_0" }}{kernels switch { KernelTier.Intrinsics => ", kernels intrinsics", KernelTier.EmittedVectors => ", kernels emitted-vectors", _ => "" }}";
     }
 
     /// <inheritdoc/>

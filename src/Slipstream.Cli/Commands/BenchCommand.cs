@@ -16,6 +16,7 @@ internal sealed class BenchCommand
     private readonly CommandOption<IReadOnlyList<int>> _prefill, _verify, _batch, _depth;
     private readonly CommandOption<ActivationPrecision> _activations;
     private readonly CommandOption<CacheType> _cacheType;
+    private readonly CommandOption<KernelTier> _kernels;
     private readonly CommandOption<IReadOnlyList<string>> _peers, _peerPaths;
     private readonly CommandOption<string> _roofline;
     private readonly CommandOption<bool> _profile, _json;
@@ -38,6 +39,7 @@ internal sealed class BenchCommand
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads of every engine; 0 takes one for each processor (default 0).");
         _activations = new(command, "--activations", ModelOptionGroup.ActivationsValue(), "How activations enter matrix products (default auto: int8 for block formats).");
         _cacheType = ModelOptionGroup.CacheTypeOption(command);
+        _kernels = ModelOptionGroup.KernelsOption(command);
         _peers = new(command, "--peer", new PeersValue(), "Another engine to run in turn with ours, on the same shape; may be given more than once.");
         _peerPaths = new(command, "--peer-path", new PathsValue(), "A folder to look into for a peer's library and files; may be given more than once.");
         _peerFormat = new(command, "--peer-format", new TextValue("NAME"), $"Let llama.cpp read the model converted by its own quantiser ({string.Join(", ", LlamaQuantizer.Formats)}).");
@@ -92,6 +94,7 @@ internal sealed class BenchCommand
             Threads = _threads.Get(result, 0),
             Activations = _activations.Get(result, ActivationPrecision.Auto),
             CacheType = _cacheType.TryGet(result, out CacheType type) ? type : null,
+            Kernels = _kernels.Get(result, KernelTier.Auto),
             Profile = _profile.IsGiven(result),
             Peers = peers,
             PeerFormat = peerFormat,

@@ -20,8 +20,7 @@ internal sealed class ModelOptionGroup
         _model = ModelPath.Add(command, "The model: a Hugging Face folder or a GGUF file (default: the tool's own small model).");
         _activations = new(command, "--activations", ActivationsValue(),
             "How activations enter matrix products (default auto: int8 for block formats, f32 for others; bf16 is for BF16 weights).");
-        _kernels = new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("emitted-vectors", KernelTier.EmittedVectors), ("intrinsics", KernelTier.Intrinsics)),
-            "Matrix kernels: assembled at run time for the newest instructions, with or without the matrix unit (AMX), or compiled ones only (default auto: emitted where they can run).");
+        _kernels = KernelsOption(command);
         _cacheType = CacheTypeOption(command);
         _threads = new(command, "--threads", new WholeValue(0, 1024), "Threads that compute; 0 takes one for each processor (default 0).");
         _pin = new(command, "--pin-threads", new FlagValue(), "Keep each computing thread on one processor (Linux).");
@@ -33,6 +32,10 @@ internal sealed class ModelOptionGroup
 
     /// <summary>The values of <c>--activations</c>.</summary>
     public static ChoiceValue<ActivationPrecision> ActivationsValue() => new(("auto", ActivationPrecision.Auto), ("f32", ActivationPrecision.F32), ("int8", ActivationPrecision.Int8), ("int16", ActivationPrecision.Int16), ("bf16", ActivationPrecision.Bf16));
+
+    /// <summary>The option <c>--kernels</c>.</summary>
+    public static CommandOption<KernelTier> KernelsOption(Command command) => new(command, "--kernels", new ChoiceValue<KernelTier>(("auto", KernelTier.Auto), ("emitted", KernelTier.Emitted), ("emitted-vectors", KernelTier.EmittedVectors), ("intrinsics", KernelTier.Intrinsics)),
+        "Matrix kernels: assembled at run time for the newest instructions, with or without the matrix unit (AMX), or compiled ones only (default auto: emitted where they can run).");
 
     /// <summary>The option <c>--cache-type</c>.</summary>
     public static CommandOption<CacheType> CacheTypeOption(Command command) => new(command, "--cache-type", new ChoiceValue<CacheType>(("f32", CacheType.F32), ("f16", CacheType.F16), ("bf16", CacheType.Bf16), ("q8_0", CacheType.Q8)),

@@ -39,6 +39,7 @@ internal sealed record Inspection(InspectedModel Target, InspectedModel? Draft, 
         writer.WriteStartObject("emitted_kernels");
         writer.WriteBoolean("available", EmittedKernels.IsAvailable);
         writer.WriteString("unavailable_reason", EmittedKernels.UnavailableReason);
+        writer.WriteBoolean("amx", EmittedKernels.HasAmx);
         writer.WriteEndObject();
         writer.WriteStartArray("tensors");
         foreach (TensorInfo tensor in Target.Tensors)
@@ -66,7 +67,7 @@ internal sealed record Inspection(InspectedModel Target, InspectedModel? Draft, 
         Row("shape", $"{c.Layers} layers, width {c.HiddenSize}, feed forward {c.IntermediateSize}, {c.Heads} heads over {c.KvHeads} of {c.HeadSize}");
         Row("vocabulary", $"{c.VocabularySize} tokens{(c.OutputTokens.IsEmpty ? "" : $", a head for {c.HeadRows} of them")}, context {c.ContextLength}, {(Target.HasTokenizer ? "with a tokenizer" : "no tokenizer")}");
         Row("formats", string.Join(", ", Target.Formats.Select(format => $"{format.Format} {Size(format.Bytes)} in {format.Tensors} tensors")));
-        Row("kernels", EmittedKernels.UnavailableReason is { } reason ? $"intrinsics ({reason})" : "emitted where a format has them");
+        Row("kernels", EmittedKernels.UnavailableReason is { } reason ? $"intrinsics ({reason})" : $"emitted where a format has them{(EmittedKernels.HasAmx ? ", for the matrix unit (AMX) too" : "")}");
         if (Draft is not null) Row("draft", FormattableString.Invariant($"{Draft.Path}: {Count(Draft.Parameters)} parameters, a ratio of {Ratio(Target, Draft):0.0}"));
         console.Write(summary);
         Table memory = new Table().Border(TableBorder.Rounded).Title("Memory plan").AddColumn("What").AddColumn(new TableColumn("Size").RightAligned());

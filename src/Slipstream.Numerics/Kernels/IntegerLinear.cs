@@ -7,6 +7,7 @@ internal sealed unsafe class IntegerLinear : PackedLinear
 {
     private readonly PackedLayout _layout;
     private IntegerKernels? _emitted;
+    private AmxIntegerKernels? _amx;
 
     private IntegerLinear(string format, PackedLayout layout, delegate*<in PackedCall, int, void> kernel, int outFeatures, int inFeatures, WeightArena? arena)
         : base(format, layout.BytesOf(inFeatures), outFeatures, inFeatures, arena)
@@ -18,7 +19,11 @@ internal sealed unsafe class IntegerLinear : PackedLinear
     public override delegate*<in PackedCall, int, void> Kernel { get; }
 
     // Found once: products come here many times a token.
-    public override PackedKernels? EmittedFor(Activations x) => x.UsesEmitted && EmissionSupport.HasVnni512 ? _emitted ??= IntegerKernels.Of(_layout) : null;
+    public override PackedKernels? EmittedFor(Activations x)
+    {
+        if (x.UsesAmx && x.Rows >= AmxIntegerKernels.LeastRows) return _amx ??= AmxIntegerKernels.Of(_layout);
+        return x.UsesEmitted && EmissionSupport.HasVnni512 ? _emitted ??= IntegerKernels.Of(_layout) : null;
+    }
 
     public override int Blocks => InFeatures / _layout.BlockLength;
 
@@ -47,9 +52,10 @@ internal sealed unsafe class IntegerLinear : PackedLinear
         return packed;
     }
 
-    public override (int Rows, nint Bytes) Tile(PackedKernels? kernels) => (QuantizedRows.TileRows, QuantizedRows.TileBytes(InFeatures));
+    public override (int Rows, nint Bytes) Tile(PackedKernels? kernels)
+        => kernels is AmxIntegerKernels ? (QuantizedTiles.TileRows, QuantizedTiles.TileBytes(InFeatures)) : (QuantizedRows.TileRows, QuantizedRows.TileBytes(InFeatures));
 
-    public override byte* FormOf(Activations x, ComputePool pool, bool exact, int zero) => x.Quantized(pool, exact, zero).Pointer;
+    public override byte* FormOf(Activations x, ComputePool pool, bool exact, int zero) => EmittedFor(x) is AmxIntegerKernels ? x.Tiled(pool, exact) : x.Quantized(pool, exact, zero).Pointer;
 
     public override byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock) => x.QuantizedBy(worker, exact, zero, clock);
 

@@ -39,9 +39,12 @@ internal static unsafe class PackedProduct
     // Rows of results of both layers that are combined at once, for two groups each: they stay in the first-level cache.
     private const int CombinedRows = 96, CombinedGroups = NextForm.Columns / GroupRows;
 
+    // Bytes of results that are made before they are stored or combined; what kernels need besides follows them.
+    private static readonly int ResultBytes = Math.Max(PackedKernels.MostStored, 2 * CombinedGroups * CombinedRows) * GroupRows * sizeof(float);
+
     // Rows of activations for each thread from which on each takes its own ones, which the jobs before and after give it too, and goes over all weights: what the threads then hand to each other
-    // would cost more than what they read twice.
-    private const int SharedRows = 16;
+    // would cost more than what they read twice. And where weights are made something of, which each then would do: for more rows that is little.
+    private const int SharedRows = 16, SharedTileRows = 128;
 
     // Bytes of weights, times rows, under which a range is not worth another thread: about a microsecond.
     private const long LeastWork = 64 << 10;
@@ -64,7 +67,7 @@ internal static unsafe class PackedProduct
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
         bool own = x.Rows <= Activations.MostOwnRows;
         bool atOnce = combine is not null && !own && exactFrom > 0;
-        int shares = x.Rows >= SharedRows * pool.Threads ? pool.Threads : 1;
+        int shares = x.Rows >= (layers.First.EmittedFor(x) is { TakesGroupAtOnce: true } ? SharedTileRows : SharedRows) * pool.Threads ? pool.Threads : 1;
         // SAFETY: the outputs are pinned until every range has run; the quantised rows are as wide as the layers.
         fixed (float* y0 = first.Data)
         fixed (float* y1 = second.Data)
@@ -102,16 +105,19 @@ internal static unsafe class PackedProduct
         public readonly float* Y;
         public readonly nint GroupBytes, TileBytes, YStride, Blocks;
         public readonly int Groups, OutFeatures, Rows, RowsTogether, TileRows, Tiles, CachedTiles, StoredTiles, Together;
-        public readonly bool Exact;
+        public readonly bool Exact, TakesGroupAtOnce;
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
 
         /// <summary>Calls of tiles by a group, or by groups so far apart.</summary>
         public PackedCall CallOf(float* results, nint groupStride)
-            => new() { Results = results, Blocks = Blocks, GroupStride = groupStride, TileBytes = TileBytes, NextTile = RowsTogether / TileRows * TileBytes, Rewind = GroupBytes };
+            => new() { Results = results, Scratch = (byte*)results + ResultBytes, Blocks = Blocks, GroupStride = groupStride, TileBytes = TileBytes, NextTile = RowsTogether / TileRows * TileBytes, Rewind = GroupBytes };
 
         /// <summary>Rows of a tile: fewer in the last.</summary>
-        public int RowsOf(int tile) => Math.Min(RowsTogether, Rows - tile * RowsTogether);
+        public int RowsOf(int tile) => RowsOf(tile, 1);
+
+        /// <summary>Rows of tiles.</summary>
+        public int RowsOf(int tile, int count) => Math.Min(Rows, (tile + count) * RowsTogether) - tile * RowsTogether;
 
         public Part(PackedLinear layer, byte* x, int rows, bool exact, float* y, int stride, int shares, PackedKernels? kernels, int mostRows)
         {
@@ -126,11 +132,12 @@ internal static unsafe class PackedProduct
             Tiles = (Rows + RowsTogether - 1) / RowsTogether;
             GroupBytes = (nint)layer.GroupBytes;
             Blocks = layer.Blocks;
-            int tiles = (Tiles + shares - 1) / shares, most = Math.Min((int)Math.Max(2, layer.CachedBytes / (TileBytes * (RowsTogether / TileRows))), mostRows / RowsTogether), turns = (tiles + most - 1) / most;
+            int tiles = (Tiles + shares - 1) / shares, most = Math.Min((int)Math.Max(2, (kernels?.CachedBytes ?? layer.CachedBytes) / (TileBytes * (RowsTogether / TileRows))), mostRows / RowsTogether), turns = (tiles + most - 1) / most;
             CachedTiles = (tiles + turns - 1) / turns;
             Compiled = layer.Kernel;
             if (kernels is null) return;
             Together = kernels.GroupsTogether(Rows, layer.Fetch);
+            TakesGroupAtOnce = kernels.TakesGroupAtOnce;
             StoredTiles = kernels.StoredResults / (RowsTogether * Together);
             if (Together > 1) Several = new Kernels(layer, kernels, Rows, RowsTogether, CachedTiles, Together);
             Single = new Kernels(layer, kernels, Rows, RowsTogether, CachedTiles, 1);
@@ -150,9 +157,17 @@ internal static unsafe class PackedProduct
 
         public Kernels(PackedLinear layer, PackedKernels kernels, int rows, int together, int tiles, int groups)
         {
-            int whole = rows / together, rest = rows % together, asked = layer.Fetch;
+            // Kernels of whole tiles take the last as one.
+            int whole = kernels.TakesGroupAtOnce ? (rows + together - 1) / together : rows / together, rest = rows - Math.Min(rows, whole * together), asked = layer.Fetch;
             if (whole > 0) First = kernels.Entry(together, groups, asked);
-            if (tiles > 1)
+            if (tiles > 1 && kernels.TakesGroupAtOnce)
+            {
+                (AskingTiles, asked) = (1, 1);
+                Asking = kernels.Entry(together, groups, asked);
+                asked = PackedKernels.Nothing;
+                Quiet = kernels.Entry(together, groups, asked);
+            }
+            else if (tiles > 1)
             {
                 int steps = (layer.InFeatures + kernels.StepColumns - 1) / kernels.StepColumns, lines = (int)((layer.GroupBytes + 63) / 64);
                 asked = Math.Min(kernels.MaxLines, (lines + steps * tiles - 1) / (steps * tiles));
@@ -190,7 +205,7 @@ internal static unsafe class PackedProduct
         {
             // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results are written before they are read, and have room for what one call makes,
             // and each output is as wide as its layer.
-            byte* room = stackalloc byte[Lines.Bytes + Math.Max(PackedKernels.MostStored, 2 * CombinedGroups * CombinedRows) * GroupRows * sizeof(float)];
+            byte* room = stackalloc byte[Lines.Bytes + ResultBytes + AmxIntegerKernels.ScratchBytes];
             float* results = (float*)Lines.Align(room);
             for (int share = from / Groups; share * Groups < to; share++)
             {
@@ -257,8 +272,8 @@ internal static unsafe class PackedProduct
         private static void MultiplyTile(in Part part, byte* x, int from, int count, int streams, float* results)
         {
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
-            int rows = part.Rows, most = Math.Max(1, MaxStored / (rows * streams));
-            delegate* unmanaged<PackedCall*, void> kernel = rows < part.RowsTogether ? kernels.Rest : kernels.First;
+            int rows = part.Rows, most = part.TakesGroupAtOnce ? 1 : Math.Max(1, MaxStored / (rows * streams));
+            delegate* unmanaged<PackedCall*, void> kernel = rows < part.RowsTogether && !part.TakesGroupAtOnce ? kernels.Rest : kernels.First;
             PackedCall call = part.CallOf(results, count * part.GroupBytes) with { Activations = x, NextTile = 0, Rewind = 0 };
             for (int group = from, n; group < from + count; group += n)
             {
@@ -287,9 +302,11 @@ internal static unsafe class PackedProduct
                     {
                         n = Call(in part, in kernels, ref call, x, tile, first, end, group == from, call.Weights + part.GroupBytes);
                         float* sums = results;
-                        int rows = part.RowsOf(tile);
-                        for (int t = 0; t < n; t++)
+                        for (int t = 0, rows; t < n; t++)
+                        {
+                            rows = part.RowsOf(tile + t);
                             for (int s = 0; s < streams; s++, sums += rows * GroupRows) Store(in part, sums, rows, group + s * count, tile + t);
+                        }
                     }
                 }
             }
@@ -300,11 +317,13 @@ internal static unsafe class PackedProduct
         {
             int rows = part.RowsOf(tile), asking = kernels.AskingTiles - (tile - first), n = 1;
             delegate* unmanaged<PackedCall*, void> kernel = kernels.First;
-            if (rows < part.RowsTogether) kernel = kernels.Rest;
-            else if (part.Together > 0 && (tile > first || (!fresh && part.CachedTiles > 1)))
+            if (rows < part.RowsTogether && !part.TakesGroupAtOnce) kernel = kernels.Rest;
+            else
             {
-                kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
-                n = Math.Min(Math.Min(end, part.Rows / part.RowsTogether) - tile, Math.Min(part.StoredTiles, asking > 0 ? asking : part.StoredTiles));
+                bool meets = part.Together > 0 && (tile > first || (!fresh && part.CachedTiles > 1)); // Weights that were asked for.
+                if (meets) kernel = asking > 0 ? kernels.Asking : kernels.Quiet;
+                int most = part.TakesGroupAtOnce || (meets && asking <= 0) ? part.StoredTiles : meets ? Math.Min(part.StoredTiles, asking) : 1;
+                n = Math.Min(Math.Min(end, part.TakesGroupAtOnce ? end : part.Rows / part.RowsTogether) - tile, most);
             }
             call.Activations = x + tile * (part.RowsTogether / part.TileRows) * part.TileBytes;
             call.After = after + (tile - first) * (nint)kernels.AskedBytes;
@@ -329,8 +348,8 @@ internal static unsafe class PackedProduct
                 {
                     int groups = Math.Min(CombinedGroups, to - group), count = groups * each;
                     byte* next = gate.Packed + (group + groups < to ? group + groups : from) * gate.GroupBytes;
-                    MultiplyGroups(in gate, group, groups, first, end, group == from, up.Packed + group * up.GroupBytes, results);
-                    MultiplyGroups(in up, group, groups, first, end, false, next, results + count);
+                    MultiplyGroups(in gate, group, groups, first, end, group == from, up.Packed + group * up.GroupBytes, results, results);
+                    MultiplyGroups(in up, group, groups, first, end, false, next, results, results + count);
                     Stage stage = clock?.Enter(Stage.Gate) ?? default;
                     Combine!(new ReadOnlySpan<float>(results, count), new ReadOnlySpan<float>(results + count, count), new Span<float>(results, count));
                     if (Form is not null) clock?.Enter(Stage.Quantize);
@@ -353,9 +372,9 @@ internal static unsafe class PackedProduct
         private static bool GoTogether(in Part part, int groups) => groups > 1 && part.Together == groups;
 
         // Groups that follow each other by some tiles: results are `[tile][group][row][16]` where a kernel takes all of them, else `[group][tile][row][16]`.
-        private static void MultiplyGroups(in Part part, int group, int groups, int first, int end, bool fresh, byte* after, float* results)
+        private static void MultiplyGroups(in Part part, int group, int groups, int first, int end, bool fresh, byte* after, float* room, float* results)
         {
-            PackedCall call = part.CallOf(results, part.GroupBytes);
+            PackedCall call = part.CallOf(room, part.GroupBytes) with { Results = results };
             int streams = GoTogether(in part, groups) ? groups : 1;
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
             for (int i = 0; i < groups; i += streams, fresh = false)
@@ -364,7 +383,7 @@ internal static unsafe class PackedProduct
                 for (int tile = first, n; tile < end; tile += n)
                 {
                     n = Call(in part, in kernels, ref call, part.X, tile, first, end, fresh, i + streams < groups ? call.Weights + part.GroupBytes : after);
-                    call.Results += n * streams * part.RowsOf(tile) * GroupRows;
+                    call.Results += streams * part.RowsOf(tile, n) * GroupRows;
                 }
             }
         }

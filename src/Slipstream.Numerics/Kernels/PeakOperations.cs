@@ -26,17 +26,22 @@ internal static unsafe class PeakOperations
     public static IReadOnlyList<PeakKernel> F32 { get; } = [.. F32Kernels()];
 
     /// <summary>Products of pairs of 16-bit floats, summed to 32 bits; empty where there is no instruction for it.</summary>
-    public static IReadOnlyList<PeakKernel> Bf16 { get; } = EmittedKernels.IsAvailable && EmissionSupport.HasBf16
-        ? [new PeakKernel("vdpbf16ps zmm, emitted", rounds => PeakKernels.Run(PeakKernels.DotHalves, rounds), PeakKernels.Products * VectorBytes)]
-        : [];
+    public static IReadOnlyList<PeakKernel> Bf16 { get; } = [.. Bf16Kernels()];
 
     private static IEnumerable<PeakKernel> Int8Kernels()
     {
+        if (EmittedKernels.HasAmx && AmxSupport.HasBytes) yield return new PeakKernel("tdpbusd, emitted", rounds => PeakKernels.Run(PeakKernels.TilesOfBytes, rounds), PeakKernels.TileOperations);
         if (EmittedKernels.IsAvailable && EmissionSupport.HasVnni512) yield return new PeakKernel("vpdpbusd zmm, emitted", rounds => PeakKernels.Run(PeakKernels.DotBytes, rounds), PeakKernels.Products * 2 * VectorBytes);
         if (Avx512BW.IsSupported) yield return new PeakKernel("vpmaddubsw zmm, sums of 16 bits", MultiplyAdd512, Accumulators * 2 * VectorBytes);
         if (AvxVnni.IsSupported) yield return new PeakKernel("vpdpbusd ymm", DotProduct256, Accumulators * 2 * VectorBytes / 2);
         if (Avx2.IsSupported) yield return new PeakKernel("vpmaddubsw ymm, sums of 16 bits", MultiplyAdd256, Accumulators * 2 * VectorBytes / 2);
         yield return new PeakKernel("portable", Portable8, 4 * 2 * Vector128<short>.Count);
+    }
+
+    private static IEnumerable<PeakKernel> Bf16Kernels()
+    {
+        if (EmittedKernels.HasAmx) yield return new PeakKernel("tdpbf16ps, emitted", rounds => PeakKernels.Run(PeakKernels.TilesOfHalves, rounds), PeakKernels.TileOperations / 2);
+        if (EmittedKernels.IsAvailable && EmissionSupport.HasBf16) yield return new PeakKernel("vdpbf16ps zmm, emitted", rounds => PeakKernels.Run(PeakKernels.DotHalves, rounds), PeakKernels.Products * VectorBytes);
     }
 
     private static IEnumerable<PeakKernel> F32Kernels()

@@ -48,12 +48,18 @@ public sealed class MeasuringTests
         {
             Assert.InRange(MachineCode.Check(PeakKernels.DotBytes.Assemble(windows), windows).Count, 40, 120);
             Assert.InRange(MachineCode.Check(PeakKernels.DotHalves.Assemble(windows), windows).Count, 40, 120);
+            Assert.InRange(MachineCode.Check(PeakKernels.TilesOfBytes.Assemble(windows), windows).Count, 40, 120);
+            Assert.InRange(MachineCode.Check(PeakKernels.TilesOfHalves.Assemble(windows), windows).Count, 40, 120);
         }
         if (!EmittedKernels.IsAvailable || !EmissionSupport.HasVnni512) return;
         // A lane of a round: 1·1 + 2·2 + 3·3 + 4·4, in each accumulator.
         Assert.Equal(7L * PeakKernels.Products * 30, PeakKernels.Run(PeakKernels.DotBytes, 7));
         // Of pairs of ones, two.
         if (EmissionSupport.HasBf16) Assert.Equal(7f * PeakKernels.Products * 2, BitConverter.Int32BitsToSingle((int)PeakKernels.Run(PeakKernels.DotHalves, 7)));
+        if (!EmittedKernels.HasAmx) return;
+        // The first sum of the first tile: in each of sixteen rows of four, (4k + 1)·1 + (4k + 2)·2 + (4k + 3)·3 + (4k + 4)·4; and of 32 ones.
+        Assert.Equal(7L * Enumerable.Range(0, 16).Sum(k => 30 + 40 * k), PeakKernels.Run(PeakKernels.TilesOfBytes, 7));
+        Assert.Equal(7f * 32, BitConverter.Int32BitsToSingle((int)PeakKernels.Run(PeakKernels.TilesOfHalves, 7)));
     }
 
     [Fact]

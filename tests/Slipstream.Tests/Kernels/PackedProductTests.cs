@@ -287,7 +287,7 @@ public sealed class FormatProductTests
 
         public bool Visit<TFormat>() where TFormat : struct, IWeightFormat
         {
-            using NativeBuffer<byte> data = Random<TFormat>();
+            using NativeBuffer<byte> data = Products.RandomBlocks<TFormat>(OutFeatures, Width);
             Linear linear = Linear.Create(TFormat.Name, data.Region, OutFeatures, Width);
             float[] row = new float[Width];
             Products.Check(linear, ActivationPrecision.Auto, (n, x) =>
@@ -301,7 +301,8 @@ public sealed class FormatProductTests
         public bool VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat
         {
             MachineCode.Check(IntegerKernels.Of(PackedLayout.Of<TFormat>()), 50);
-            using NativeBuffer<byte> data = Random<TFormat>();
+            MachineCode.Check(AmxIntegerKernels.Of(PackedLayout.Of<TFormat>()), 350, most: 900);
+            using NativeBuffer<byte> data = Products.RandomBlocks<TFormat>(OutFeatures, Width);
             int rowBytes = (int)(data.Length / OutFeatures);
             byte[] codes = new byte[Width];
             float[] scales = new float[Width / TFormat.GroupLength], offsets = new float[TFormat.HasOffsets ? scales.Length : 0];
@@ -324,15 +325,6 @@ public sealed class FormatProductTests
                 foreach (Linear weights in (ReadOnlySpan<Linear>)[linear, ofMemory])
                     Products.Check(weights, ActivationPrecision.Auto, (n, x) => PackedTile.Reference<TFormat>(data.Span(n * rowBytes, rowBytes), x), kernels: tier);
             return true;
-        }
-
-        // Random bytes whose 16-bit words are finite as halves, as brain floats and (for F32) as the upper half of a single, wherever a format keeps its scales.
-        private static NativeBuffer<byte> Random<TFormat>() where TFormat : struct, IWeightFormat
-        {
-            NativeBuffer<byte> data = new((long)OutFeatures * Width / TFormat.BlockLength * TFormat.BlockBytes);
-            Random random = new(11);
-            foreach (ref byte value in data.Span(0, (int)data.Length)) value = (byte)(random.Next(256) & 0xBF);
-            return data;
         }
     }
 }

@@ -18,6 +18,15 @@ internal static class Products
         return buffer;
     }
 
+    /// <summary>Random bytes whose 16-bit words are finite as halves, as brain floats and (for F32) as the upper half of a single, wherever a format keeps its scales.</summary>
+    public static NativeBuffer<byte> RandomBlocks<TFormat>(int rows, int width) where TFormat : struct, IWeightFormat
+    {
+        NativeBuffer<byte> data = new((long)rows * width / TFormat.BlockLength * TFormat.BlockBytes);
+        Random random = new(11);
+        foreach (ref byte value in data.Span(0, (int)data.Length)) value = (byte)(random.Next(256) & 0xBF);
+        return data;
+    }
+
     /// <summary>Every element equals <paramref name="reference"/> bit for bit, for all numbers of rows and threads; the gap between rows of y is left alone; bytes are counted once.</summary>
     public static void Check(Linear linear, ActivationPrecision precision, Element reference, int[]? counts = null, KernelTier kernels = KernelTier.Auto)
     {

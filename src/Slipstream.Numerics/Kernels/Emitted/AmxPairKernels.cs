@@ -21,7 +21,9 @@ internal sealed class AmxPairKernels : PackedKernels
 
     public override int StepColumns => Columns;
 
-    public override int StoredResults => 384;
+    public override int StoredResults => MostStored;
+
+    public override int? CachedBytes => AmxTiles.CachedBytes;
 
     // Few rows are bound by memory, whose streams tiles of sums suffice for; more rows take two by two tiles of sums, which is most for what they load.
     public override int GroupsTogether(int rows, int fetch) => rows > Rows ? TogetherGroups : MostGroups;

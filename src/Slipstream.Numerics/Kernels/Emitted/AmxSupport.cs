@@ -9,11 +9,14 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 /// </remarks>
 internal static unsafe partial class AmxSupport
 {
-    private const int Features = 7, Bf16Bit = 22, TileBit = 24, TileData = 18;
+    private const int Features = 7, Bf16Bit = 22, TileBit = 24, Int8Bit = 25, TileData = 18;
     private const nint ArchPrctl = 158, Supported = 0x1021, Request = 0x1023;
 
     /// <summary>Whether tiles of bfloat16 can be multiplied. Asks the system at the first use; what it grants holds for all threads.</summary>
     public static bool IsAvailable { get; } = HasInstructions && TryRequest();
+
+    /// <summary>Whether tiles of bytes can be multiplied, where those of bfloat16 can.</summary>
+    public static bool HasBytes => IsAvailable && (X86Base.CpuId(Features, 0).Edx & (1 << Int8Bit)) != 0;
 
     private static bool HasInstructions
     {

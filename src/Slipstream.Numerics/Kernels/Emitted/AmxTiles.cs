@@ -21,10 +21,22 @@ internal static unsafe class AmxTiles
     /// <summary>Columns of bfloat16 in a whole row.</summary>
     public const int Columns = RowBytes / sizeof(ushort);
 
+    /// <summary>What fits the second-level cache, of two megabytes wherever there is a matrix unit, of activations.</summary>
+    public const int CachedBytes = 1280 << 10;
+
     private const int Tiles = 8, RowBytesAt = 16, RowsAt = 48;
 
     // One for each shape, as long as the process: code has their addresses.
     private static readonly ConcurrentDictionary<(int First, int Second, int Sums, int Columns), nint> s_configurations = [];
+
+    /// <summary>The address of constants that stay as long as the process.</summary>
+    // SAFETY: the bytes are copied to memory of their length.
+    public static nint Constant(ReadOnlySpan<byte> bytes)
+    {
+        byte* copy = (byte*)NativeMemory.AlignedAlloc((nuint)bytes.Length, RowBytes);
+        bytes.CopyTo(new Span<byte>(copy, bytes.Length));
+        return (nint)copy;
+    }
 
     /// <summary>A tile by its number.</summary>
     public static AssemblerRegisterTMM Tmm(int number) => new(Register.TMM0 + number);

@@ -34,8 +34,6 @@ internal sealed class IntegerKernels : PackedKernels
 /// <summary>Writes one kernel: some rows of activations by some groups of sixteen weight rows.</summary>
 internal sealed class IntegerKernelEmitter
 {
-    private const byte AOrBAndC = 0xF8;
-
     // Bytes of all streams that a kernel asks for ahead: once, and more than once (nobody asks for the first of them in a product); and into the first-level cache.
     private const int Lead = 12 << 10, LongLead = 20 << 10, Near = 6 << 10;
 
@@ -45,7 +43,8 @@ internal sealed class IntegerKernelEmitter
     private readonly int[] _far;
     private readonly bool _wide;
     private readonly AssemblerRegisterZMM[] _sums, _integers, _terms, _codes, _scales, _offsets;
-    private readonly AssemblerRegisterZMM _x4, _high, _lowMask, _highMask;
+    private readonly AssemblerRegisterZMM _x4;
+    private readonly PackedCodes _unpacking;
     private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _x = rax, _stride = r8, _stride3 = r9, _x2 = r15, _blocks = r10, _inner = r11, _results = rbx, _tiles = r12, _tile = r13, _after = r14;
 
     public IntegerKernelEmitter(Assembler assembler, PackedLayout layout, int rows, int groups, int fetch)
@@ -66,7 +65,8 @@ internal sealed class IntegerKernelEmitter
         _terms = Take(count);
         _codes = Take(Math.Max(groups, 1 + (layout.HasOffsets ? 1 : 0) + (layout.Groups > 1 ? 1 : 0)));
         AssemblerRegisterZMM TakeFor(bool needed) => needed ? Take(1)[0] : default;
-        (_x4, _lowMask, _high, _highMask) = (TakeFor(groups > 1), TakeFor(layout.LowBits < 8), TakeFor(layout.HighBits > 0), TakeFor(layout.HighBits > 0));
+        _x4 = TakeFor(groups > 1);
+        _unpacking = new PackedCodes(assembler, layout, TakeFor(layout.LowBits < 8), TakeFor(layout.HighBits > 0), TakeFor(layout.HighBits > 0));
         // A block's halves as floats: converted once, where registers are left for them.
         bool keeps = layout.Groups > 1 && next + groups * (layout.HasOffsets ? 2 : 1) <= 32;
         (_scales, _offsets) = (keeps ? Take(groups) : [], keeps && layout.HasOffsets ? Take(groups) : []);
@@ -75,8 +75,7 @@ internal sealed class IntegerKernelEmitter
     public void Emit()
     {
         Label tiles = c.CreateLabel(), blocks = c.CreateLabel(), planes = c.CreateLabel();
-        if (_layout.LowBits < 8) Broadcast(_lowMask, (1 << _layout.LowBits) - 1);
-        if (_layout.HighBits > 0) Broadcast(_highMask, ((1 << _layout.HighBits) - 1) << _layout.LowBits);
+        _unpacking.Begin();
         Begin(c, _groups, _fetch, _stride, _stride3, _tile, _tiles, _results, _after); // After the masks, which pass through the register of the results.
         c.mov(_block, Argument(nameof(PackedCall.Weights)));
         c.Label(ref tiles);
@@ -153,7 +152,7 @@ internal sealed class IntegerKernelEmitter
                 for (int g = 0; g < _groups; g++)
                 {
                     Prefetch((4 * half + step) * _groups + g);
-                    Codes(_codes[g], g, planes, at, half, step);
+                    _unpacking.Load(_codes[g], Group(planes, g) + at, half, step);
                     for (int line = 4 * half + step; line < _fetch; line += 8) c.prefetcht1(__byte_ptr[Group(_after, g) + 64 * line]);
                 }
                 for (int row = 0; row < _rows; row++)
@@ -203,39 +202,6 @@ internal sealed class IntegerKernelEmitter
         }
     }
 
-    private void Codes(AssemblerRegisterZMM code, int g, AssemblerRegister64 planes, int at, int half, int step)
-    {
-        AssemblerMemoryOperand Vector(int index) => __zmmword_ptr[Group(planes, g) + (at + 64 * index)];
-        switch (_layout.LowBits)
-        {
-            case 8:
-                c.vmovdqu64(code, Vector(4 * half + step));
-                return;
-            case 4 when half == 0:
-                c.vpandd(code, _lowMask, Vector(step));
-                break;
-            case 4:
-                c.vpsrlw(code, Vector(step), 4);
-                c.vpandd(code, code, _lowMask);
-                break;
-            default:
-                if (step == 0) c.vpandd(code, _lowMask, Vector(half));
-                else
-                {
-                    c.vpsrlw(code, Vector(half), (byte)(2 * step));
-                    c.vpandd(code, code, _lowMask);
-                }
-                break;
-        }
-        if (_layout.HighBits == 0) return;
-        int left = _layout.LowBits - (_layout.HighBits == 2 ? 2 * step : 4 * half + step);
-        AssemblerMemoryOperand high = Vector(_layout.LowBits + (_layout.HighBits == 2 ? half : 0));
-        if (left > 0) c.vpsllw(_high, high, (byte)left);
-        else if (left < 0) c.vpsrlw(_high, high, (byte)-left);
-        if (left != 0) c.vpternlogd(code, _high, _highMask, AOrBAndC);
-        else c.vpternlogd(code, _highMask, high, AOrBAndC);
-    }
-
     /// <summary>Adds the columns that share a weight scale, 32 or a half of them, to the sums.</summary>
     private void Finish(int g, int half)
     {
@@ -266,10 +232,4 @@ internal sealed class IntegerKernelEmitter
     }
 
     private AssemblerMemoryOperand Group(AssemblerRegister64 start, int g) => PackedKernels.Group(start, _stride, _stride3, g);
-
-    private void Broadcast(AssemblerRegisterZMM register, int value)
-    {
-        c.mov(ebx, 0x01010101 * value);
-        c.vpbroadcastd(register, ebx);
-    }
 }

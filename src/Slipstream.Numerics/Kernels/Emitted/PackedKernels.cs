@@ -48,6 +48,14 @@ internal abstract unsafe class PackedKernels
     /// <summary>Columns of a step.</summary>
     public abstract int StepColumns { get; }
 
+    /// <summary>
+    /// Whether a call makes something of its one group's weights for all its tiles, which so should be many, and asks for all of the weights after, if for any.
+    /// </summary>
+    public virtual bool TakesGroupAtOnce => false;
+
+    /// <summary>Bytes of activations that are gone through for each set of groups: what stays in the second-level cache beside it. Null where it is the layer's number.</summary>
+    public virtual int? CachedBytes => null;
+
     /// <summary>Results, of sixteen floats each, that kernels make of several tiles before they are stored, at most <see cref="MostStored"/>.</summary>
     public virtual int StoredResults => 128;
 
