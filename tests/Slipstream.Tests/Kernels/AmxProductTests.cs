@@ -88,7 +88,7 @@ public sealed class AmxProductTests
             {
                 using ComputePool pool = new(threads);
                 using Linear linear = Linear.Pack<TFormat>(data.Region, OutFeatures, Width, pool);
-                foreach (int rows in (ReadOnlySpan<int>)[AmxIntegerKernels.LeastRows, 48, 130, 400])
+                foreach (int rows in (ReadOnlySpan<int>)[AmxIntegerKernels.LeastRows, 67, 130, 400])
                     foreach (bool exact in (ReadOnlySpan<bool>)[false, true])
                     {
                         using NativeBuffer<float> values = Activations(rows, Width, rows);

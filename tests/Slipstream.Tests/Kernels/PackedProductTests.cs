@@ -301,7 +301,7 @@ public sealed class FormatProductTests
         public bool VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat
         {
             MachineCode.Check(IntegerKernels.Of(PackedLayout.Of<TFormat>()), 50);
-            MachineCode.Check(AmxIntegerKernels.Of(PackedLayout.Of<TFormat>()), 350, most: 900);
+            MachineCode.Check(AmxIntegerKernels.Of(PackedLayout.Of<TFormat>()), 350, most: 1200);
             using NativeBuffer<byte> data = Products.RandomBlocks<TFormat>(OutFeatures, Width);
             int rowBytes = (int)(data.Length / OutFeatures);
             byte[] codes = new byte[Width];

@@ -13,7 +13,7 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 internal sealed class AmxIntegerKernels : PackedKernels
 {
     /// <summary>Rows of activations from which on the matrix unit is used: for fewer, what weights become takes longer than it saves.</summary>
-    public const int LeastRows = 33;
+    public const int LeastRows = 48;
 
     /// <summary>Bytes that a kernel needs for what it makes of weights, and of sums.</summary>
     public const int ScratchBytes = AmxIntegerKernelEmitter.ScratchBytes;
@@ -151,6 +151,8 @@ internal sealed class AmxIntegerKernelEmitter
     private void BeginCodes()
     {
         _unpacking.Begin();
+        c.mov(ebx, 0xF0); // The upper half of a vector.
+        c.kmovd(k1, ebx);
         if (Bits == 8)
         {
             Broadcast(_table, BitConverter.SingleToInt32Bits((1 << 23) + _layout.Zero));
@@ -300,23 +302,42 @@ internal sealed class AmxIntegerKernelEmitter
         c.vmovups(target, _low);
     }
 
-    /// <summary>One tile by the weights of a turn. Products, stores of their sums and what is made of these are steps apart, in quads; steps that are left over wait for each.</summary>
+    /// <summary>
+    /// One tile by the weights of a turn. Products, stores of their sums and what is made of these are steps apart, in quads; steps that are no quad come first, and the processor goes on with the quads while it waits for them.
+    /// </summary>
     private void MultiplyTurn()
     {
-        Label quads = c.CreateLabel(), drain = c.CreateLabel(), rest = c.CreateLabel(), steps = c.CreateLabel(), end = c.CreateLabel();
+        Label quads = c.CreateLabel(), next = c.CreateLabel(), drain = c.CreateLabel(), end = c.CreateLabel();
         c.mov(_count, Argument(nameof(PackedCall.Turn)));
         if (!IsWhole) c.add(_count, _count);
-        c.sub(_count, Ring);
-        c.jb(rest);
+        for (int few = _stepsOfRecord; few < Ring; few += _stepsOfRecord)
+        {
+            bool isLast = few + _stepsOfRecord == Ring;
+            Label other = isLast ? quads : c.CreateLabel();
+            c.mov(_bytes, _count);
+            c.and(_bytes, Ring - 1);
+            c.cmp(_bytes, few);
+            c.jne(other);
+            for (int step = 0; step < few; step++) Product(step, step);
+            for (int step = 0; step < few; step++) Store(step);
+            for (int step = 0; step < few; step++) Add(step, step);
+            NextSteps(few);
+            c.sub(_count, few);
+            c.jz(end);
+            if (isLast) continue;
+            c.jmp(quads);
+            c.Label(ref other);
+        }
+        c.Label(ref quads);
         for (int step = 0; step < Ring; step++)
         {
             Product(step, step);
             if (step >= StoreLag) Store(step - StoreLag);
         }
         NextSteps(Ring);
-        c.Label(ref quads);
         c.sub(_count, Ring);
-        c.jb(drain);
+        c.Label(ref next);
+        c.jz(drain);
         for (int step = 0; step < Ring; step++)
         {
             Product(step, step);
@@ -324,27 +345,11 @@ internal sealed class AmxIntegerKernelEmitter
             Add(step, step - Ring);
         }
         NextSteps(Ring);
-        c.jmp(quads);
+        c.sub(_count, Ring);
+        c.jmp(next);
         c.Label(ref drain);
         for (int step = Ring - StoreLag; step < Ring; step++) Store(step);
         for (int step = 0; step < Ring; step++) Add(step, step - Ring);
-        c.Label(ref rest);
-        c.add(_count, Ring);
-        c.jz(end);
-        c.Label(ref steps);
-        Product(0, 0);
-        Store(0);
-        Add(0, 0);
-        // Of two steps in a record the second is done too: there is no odd number of them.
-        if (!IsWhole)
-        {
-            Product(1, 1);
-            Store(1);
-            Add(1, 1);
-        }
-        NextSteps(_stepsOfRecord);
-        c.sub(_count, _stepsOfRecord);
-        c.jnz(steps);
         c.Label(ref end);
         c.nop();
     }
@@ -385,13 +390,10 @@ internal sealed class AmxIntegerKernelEmitter
     {
         c.Label(ref from);
         Label rows = c.CreateLabel();
-        c.mov(esi, 0xF0);
-        c.kmovd(k1, esi);
-        c.lea(_planes, __[_x + RecordOf(step)]);
         c.xor(edi, edi);
         c.Label(ref rows);
-        c.vmovdqu64(_lower, __ymmword_ptr[_planes + _bytes]); // The upper half of the register becomes zeros.
-        c.vmovdqu64(_low.k1.z, __zmmword_ptr[_planes + _bytes]);
+        c.vmovdqu64(_lower, __ymmword_ptr[_x + _bytes + RecordOf(step)]); // The upper half of the register becomes zeros.
+        c.vmovdqu64(_low.k1.z, __zmmword_ptr[_x + _bytes + RecordOf(step)]);
         c.vmovdqu64(__zmmword_ptr[_scratch + _bytes + HalvesAt], _code);
         c.vmovdqu64(__zmmword_ptr[_scratch + _bytes + (HalvesAt + Bytes)], _low);
         c.add(_bytes, RowBytes);
