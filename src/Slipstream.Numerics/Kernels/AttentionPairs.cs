@@ -34,7 +34,7 @@ internal unsafe struct ScoreCall
     /// <summary>Receives the weights, <c>[rows, 64]</c>, of the groups asked for.</summary>
     public ushort* Weights;
 
-    /// <summary>Room for the scores of compiled kernels, <c>[rows, 64]</c>.</summary>
+    /// <summary>Room for the scores of compiled kernels and of tiles, <c>[rows, 64]</c>.</summary>
     public float* Scores;
 }
 
@@ -47,7 +47,7 @@ internal unsafe struct ValueCall
     /// <summary>Bytes between rows of <see cref="Weights"/>.</summary>
     public nint WeightBytes;
 
-    /// <summary>Where each group of sixteen values begins.</summary>
+    /// <summary>Where each group of sixteen values begins; in tiles the second of two follows the first, and is not looked up.</summary>
     public uint** Values;
 
     /// <summary>Groups, at least 1.</summary>
@@ -72,18 +72,38 @@ internal unsafe struct ValueCall
     public nint Column;
 }
 
+/// <summary>What multiplies in <see cref="AttentionPairs"/>.</summary>
+internal enum AttentionUnit
+{
+    /// <summary>Compiled kernels.</summary>
+    Compiled,
+
+    /// <summary>Emitted kernels on vectors, with the bits of compiled ones.</summary>
+    Vectors,
+
+    /// <summary>Emitted kernels on the matrix unit, whose order is its own.</summary>
+    Tiles,
+}
+
 /// <summary>
 /// Attention in bfloat16: queries, keys, weights and values are rounded to it (nearest, ties to even), products are added up in 32-bit floats. Keys lie as pairs of columns and values as pairs of rows (<see cref="CachePairs"/>),
 /// so that scores and weighted values are both <c>c[r, j] = c[r, j] · keep[r] + Σ a[r, i] · b[i, j]</c> over pairs, and no sum is spread over lanes. Weights are powers of two (<see cref="PowerOfTwo"/>).
 /// </summary>
 /// <remarks>
-/// One order for every kernel: ascending pairs, of each the odd element and then the even one, each by a fused multiplication and addition, as <c>vdpbf16ps</c> does it (<see cref="PairProduct"/>, with what is said there of numbers
-/// under 2⁻¹²⁶). So neither blocks of rows nor columns, nor the kernels, change a bit.
+/// One order for every kernel on vectors: ascending pairs, of each the odd element and then the even one, each by a fused multiplication and addition, as <c>vdpbf16ps</c> does it (<see cref="PairProduct"/>, with what is said there of numbers
+/// under 2⁻¹²⁶). The matrix unit has the order of its tiles, for any number of rows: 32 columns of a key, and 32 places of a tile from a multiple of 32 on, are a step each. So neither blocks of rows nor columns change a bit, nor do
+/// the kernels of one order.
 /// </remarks>
 internal static unsafe class AttentionPairs
 {
-    /// <summary>The most rows done together.</summary>
+    /// <summary>The most rows done together on vectors.</summary>
     public const int MaxRows = 4;
+
+    /// <summary>The most rows done together in tiles.</summary>
+    public const int MaxTileRows = AmxTiles.Rows;
+
+    /// <summary>Groups of sixteen values that are a step in tiles.</summary>
+    public const int TileGroups = 2;
 
     /// <summary>Query heads that share a key-value head from which on this is done where nobody asks for a cache of bfloat16 (ADR 21).</summary>
     public const int LeastGroup = 3;
@@ -100,17 +120,17 @@ internal static unsafe class AttentionPairs
     public static bool HasEmitted => EmissionSupport.HasBf16;
 
     /// <summary>Multiplies queries and keys and makes weights of the scores: 2 to the power (score − the greatest so far), rounded, and 0 for what is not seen. A row that sees nothing is left alone, with weights of 0.</summary>
-    /// <param name="rows">Queries, 1 to <see cref="MaxRows"/>.</param>
+    /// <param name="rows">Queries, 1 to <see cref="MaxRows"/>, or <see cref="MaxTileRows"/> in tiles, which are configured for as many.</param>
     /// <param name="groups">Groups of sixteen keys, 1 to 4; no row sees what comes after them.</param>
     /// <param name="call">The factors and the results.</param>
-    /// <param name="emitted">Whether to use emitted kernels.</param>
+    /// <param name="unit">What multiplies.</param>
     /// <param name="asks">Lines that emitted kernels ask for with each pair: 0, 1, 2 or 4.</param>
-    public static void Weigh(int rows, int groups, ScoreCall call, bool emitted, int asks = 0)
+    public static void Weigh(int rows, int groups, ScoreCall call, AttentionUnit unit, int asks = 0)
     {
         // SAFETY: (all below) the call's pointers hold the rows and columns asked for.
-        if (emitted)
+        if (unit != AttentionUnit.Compiled)
         {
-            PairKernels.Weigh(rows, groups, asks).Brief(&call);
+            (unit == AttentionUnit.Tiles ? AmxAttentionKernels.Weigh(rows, groups, asks) : PairKernels.Weigh(rows, groups, asks)).Brief(&call);
             return;
         }
         for (int group = 0; group < groups; group++)
@@ -119,19 +139,19 @@ internal static unsafe class AttentionPairs
     }
 
     /// <summary>Adds the values of some groups, weighted, to what is kept of the results.</summary>
-    /// <param name="rows">Rows of weights, 1 to <see cref="MaxRows"/>.</param>
+    /// <param name="rows">Rows of weights, 1 to <see cref="MaxRows"/>, or <see cref="MaxTileRows"/> in tiles, which are configured for as many.</param>
     /// <param name="columns">Columns of values, a multiple of 16.</param>
     /// <param name="call">The factors and the results.</param>
-    /// <param name="emitted">Whether to use emitted kernels.</param>
+    /// <param name="unit">What multiplies. Tiles take groups by twos, the second of which follows the first.</param>
     /// <param name="asks">Lines that emitted kernels ask for with each pair and <see cref="Columns"/> columns: 0, 1, 2 or 4.</param>
-    public static void AddValues(int rows, int columns, ValueCall call, bool emitted, int asks = 0)
+    public static void AddValues(int rows, int columns, ValueCall call, AttentionUnit unit, int asks = 0)
     {
         for (; columns > 0; columns -= Columns, call.Column += Columns * sizeof(uint), call.Results += Columns)
         {
             int vectors = Math.Min(columns, Columns) / Lane;
-            if (emitted)
+            if (unit != AttentionUnit.Compiled)
             {
-                PairKernels.AddValues(rows, vectors, asks).Brief(&call);
+                (unit == AttentionUnit.Tiles ? AmxAttentionKernels.AddValues(rows, vectors, asks) : PairKernels.AddValues(rows, vectors, asks)).Brief(&call);
                 call.Ask += call.Groups * (CachePairs.GroupRows / 2) * Lines.Bytes * asks;
                 continue;
             }
@@ -140,10 +160,19 @@ internal static unsafe class AttentionPairs
         }
     }
 
-    /// <summary>The definition of one result: <paramref name="from"/> and the products of rounded pairs.</summary>
-    internal static float Reference(float from, ReadOnlySpan<float> a, ReadOnlySpan<float> b)
+    /// <summary>The definition of one result: <paramref name="from"/> and the products of rounded pairs, on vectors or in tiles.</summary>
+    internal static float Reference(float from, ReadOnlySpan<float> a, ReadOnlySpan<float> b, bool tiles = false)
     {
         float sum = from;
+        for (int at = 0; tiles && at < a.Length; at += PairProduct.Step)
+        {
+            float even = 0, odd = 0;
+            for (int i = at; i < Math.Min(at + PairProduct.Step, a.Length); i++)
+                if (i % 2 == 0) even = MathF.FusedMultiplyAdd(Rounded(a[i]), Rounded(b[i]), even);
+                else odd = MathF.FusedMultiplyAdd(Rounded(a[i]), Rounded(b[i]), odd);
+            sum += even + odd;
+        }
+        if (tiles) return sum;
         for (int pair = 0; pair < a.Length; pair += 2)
             for (int i = Math.Min(pair + 1, a.Length - 1); i >= pair; i--)
                 sum = MathF.FusedMultiplyAdd(Rounded(a[i]), Rounded(b[i]), sum);

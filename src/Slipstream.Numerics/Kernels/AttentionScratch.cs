@@ -8,6 +8,9 @@ internal sealed unsafe class AttentionScratch : IDisposable
 
     private const int GroupsOfTile = TiledAttention.Tile / CachePairs.GroupRows;
 
+    // Rows of a block, at most: those of tiles, which are more than those of vectors.
+    private const int MostRows = AttentionPairs.MaxTileRows;
+
     // Floats after the results of the last span: its maxima are read in whole vectors.
     private const int Slack = 16;
 
@@ -26,6 +29,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
     public AttentionScratch(int workers, int heads, int kvHeads, int headSize, int contextLength, KernelTier kernels = KernelTier.Auto)
     {
         UsesEmitted = EmittedKernels.Use(kernels);
+        Unit = !UsesEmitted || !AttentionPairs.HasEmitted ? AttentionUnit.Compiled : EmittedKernels.UseAmx(kernels) ? AttentionUnit.Tiles : AttentionUnit.Vectors;
         (Workers, Group, HeadSize) = (workers, heads / kvHeads, headSize);
         RowsPerItem = AttentionPlan.RowsFor(Group);
         _floats = new NativeBuffer<float>(FloatsPerWorker(Group, headSize) * workers);
@@ -45,6 +49,9 @@ internal sealed unsafe class AttentionScratch : IDisposable
 
     /// <summary>Whether emitted kernels may be used.</summary>
     public bool UsesEmitted { get; }
+
+    /// <summary>What multiplies where attention rounds to bfloat16.</summary>
+    public AttentionUnit Unit { get; }
 
     /// <summary>Query heads of a key-value head.</summary>
     public int Group { get; }
@@ -100,11 +107,11 @@ internal sealed unsafe class AttentionScratch : IDisposable
         AttentionWork work = default;
         work.Keys = Take((long)TiledAttention.Tile * Stride);
         work.Values = Take((long)TiledAttention.Tile * Stride);
-        work.Scores = Take((long)TiledAttention.Tile * AttentionScores.MaxRows);
+        work.Scores = Take((long)TiledAttention.Tile * MostRows);
         work.Queries = Take((long)queries * Stride);
         work.Span = new AttentionState(Take(Padded(queries)), Take(Padded(queries)), Take((long)queries * Stride));
         work.Total = new AttentionState(Take(Padded(queries)), Take(Padded(queries)), Take((long)queries * Stride));
-        work.Keep = Take(16);
+        work.Keep = Take(2 * MostRows);
         work.Identity = (int*)Take(TiledAttention.Tile);
         work.ListLanes = (int*)Take(TiledAttention.Tile);
         work.Slots = (int*)Take(TiledAttention.Tile);
@@ -114,7 +121,7 @@ internal sealed unsafe class AttentionScratch : IDisposable
         work.KeyPairs = (uint*)Take((long)TiledAttention.Tile * Stride / 2);
         work.ValuePairs = (uint*)Take((long)TiledAttention.Tile * Stride / 2);
         work.QueryBits = (ushort*)Take(Padded(queries) * (long)Stride / 2);
-        work.WeightBits = (ushort*)Take((long)TiledAttention.Tile * AttentionPairs.MaxRows);
+        work.WeightBits = (ushort*)Take((long)TiledAttention.Tile * MostRows);
         work.Offsets = offsets;
         work.ListOffsets = work.Offsets + TiledAttention.Tile;
         work.NextOffsets = work.ListOffsets + TiledAttention.Tile;
@@ -134,8 +141,8 @@ internal sealed unsafe class AttentionScratch : IDisposable
     private static long FloatsPerWorker(int group, int headSize)
     {
         int queries = AttentionPlan.RowsFor(group) * group;
-        return (long)TiledAttention.Tile * (2 * Padded(headSize) + AttentionScores.MaxRows) + 3L * queries * Padded(headSize) + 4L * Padded(queries)
-            + 16 + 4 * TiledAttention.Tile + 3L * TiledAttention.Tile * Padded(headSize) / 2 + Padded(headSize) + Padded(queries) * (long)Padded(headSize) / 2 + (long)TiledAttention.Tile * AttentionPairs.MaxRows;
+        return (long)TiledAttention.Tile * (2 * Padded(headSize) + MostRows) + 3L * queries * Padded(headSize) + 4L * Padded(queries)
+            + 2 * MostRows + 4 * TiledAttention.Tile + 3L * TiledAttention.Tile * Padded(headSize) / 2 + Padded(headSize) + Padded(queries) * (long)Padded(headSize) / 2 + (long)TiledAttention.Tile * MostRows;
     }
 
     private static long OffsetsPerWorker(int group, int headSize) => (5L * TiledAttention.Tile + 2 * GroupsOfTile + AttentionPlan.RowsFor(group) * group + 7) / 8 * 8;
@@ -171,7 +178,7 @@ internal unsafe struct AttentionWork
     /// <summary>The item and the key-value head whose queries are loaded.</summary>
     public (int Item, int KvHead) QueriesOf;
 
-    /// <summary>Widened keys and values of the tile, <c>[64, stride]</c>; scores, <c>[4, 64]</c>.</summary>
+    /// <summary>Widened keys and values of the tile, <c>[64, stride]</c>; scores, <c>[16, 64]</c>.</summary>
     public float* Keys, Values, Scores;
 
     /// <summary>Scaled queries, <c>[rows, stride]</c>, and a block's factors for what it has so far.</summary>
@@ -204,6 +211,8 @@ internal unsafe struct AttentionWork
     public uint* KeyPairs, ValuePairs;
     public uint** KeyGroups, ValueGroups;
 
+    /// <summary>Rows that this thread's tiles are configured for; 0 for none.</summary>
+    public int TileRows;
 
     /// <summary>The values of the tile that are yet to be brought into shape, and where they are.</summary>
     public int FirstValue, EndValue;

@@ -34,6 +34,38 @@ internal readonly unsafe ref partial struct TiledAttention
             work.ValueGroups[group] = work.ValuePairs + at;
             Gather(slots, mask, kvHead, work.KeyPairs + at, work.ValuePairs + at);
         }
+        if (_unit == AttentionUnit.Tiles)
+            for (int group = 0; group < Groups; group += AttentionPairs.TileGroups) Join(group, wanted >> group * Step, kvHead, ref work);
+    }
+
+    /// <summary>Sees to it that a group of values and the one after it follow each other, which tiles take together: where they do not in the cache, they are copied. What nobody wants of them has weight zero, whatever finite numbers it holds.</summary>
+    private void Join(int group, ulong wanted, int kvHead, ref AttentionWork work)
+    {
+        bool wantsFirst = (wanted & 0xFFFF) != 0 || work.RowByRow, wantsSecond = (wanted & 0xFFFF_0000) != 0 || work.RowByRow;
+        if (!wantsFirst && !wantsSecond) return;
+        int pairs = Step * _stride / 2;
+        uint* room = work.ValuePairs + group * pairs, first = work.ValueGroups[group], second = work.ValueGroups[group + 1];
+        if (wantsFirst && wantsSecond ? second == first + pairs : wantsFirst ? first != room && HasGroup(first + pairs, kvHead) : second != room + pairs && HasGroup(second - pairs, kvHead))
+        {
+            work.ValueGroups[group] = wantsFirst ? first : second - pairs;
+            return;
+        }
+        Put(wantsFirst, first, room);
+        Put(wantsSecond, second, room + pairs);
+        work.ValueGroups[group] = room;
+
+        void Put(bool wants, uint* from, uint* to)
+        {
+            if (!wants) new Span<uint>(to, pairs).Clear();
+            else if (from != to) new ReadOnlySpan<uint>(from, pairs).CopyTo(new Span<uint>(to, pairs));
+        }
+    }
+
+    /// <summary>Whether a group of values, right before or after one of a head, is one of this head's, too.</summary>
+    private bool HasGroup(uint* group, int kvHead)
+    {
+        long offset = (byte*)group - _values - kvHead * _headStride;
+        return offset >= 0 && offset + Step * _rowBytes <= _headStride;
     }
 
     /// <summary>Whether the wanted rows, at least one, lie in one group, each at its place.</summary>

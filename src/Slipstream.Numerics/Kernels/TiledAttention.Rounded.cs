@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Slipstream.Numerics.Kernels.Emitted;
 
 namespace Slipstream.Numerics.Kernels;
 
@@ -9,6 +10,9 @@ internal readonly unsafe ref partial struct TiledAttention
 {
     // Rows that are brought into shape together.
     private const int Step = CachePairs.GroupRows, Groups = Tile / Step;
+
+    // Places that the products of values take together.
+    private int ValueStep => _unit == AttentionUnit.Tiles ? AttentionPairs.TileGroups * Step : Step;
 
     /// <summary>Makes the wanted places of the tile pairs of bfloat16, where they are not yet.</summary>
     // SAFETY: (all below) slots are the store's, places are those of a tile, and the scratch has room for a tile in each form.
@@ -22,7 +26,7 @@ internal readonly unsafe ref partial struct TiledAttention
         packed = after;
         byte* keys = _keys, values = _values;
         long* offset = work.ListOffsets, valueOffset = offset;
-        int first = BitOperations.TrailingZeroCount(after) & ~(Step - 1), end = (Tile + Step - 1 - BitOperations.LeadingZeroCount(after)) & ~(Step - 1);
+        int step = ValueStep, first = BitOperations.TrailingZeroCount(after) & ~(step - 1), end = (Tile + step - 1 - BitOperations.LeadingZeroCount(after)) & ~(step - 1);
         if (!_isWhole)
         {
             AttentionPacking.Unpack(_type, _keys, work.ListOffsets, work.ListLanes, count, _headSize, work.Keys, _scratch.UsesEmitted);
@@ -48,7 +52,7 @@ internal readonly unsafe ref partial struct TiledAttention
         }
         // The next tile mostly lies as this one does, so many bytes on.
         work.Ahead = work.Asks && _isWhole && work.NextRows > 0 ? (nint)(work.NextOffsets[0] - offset[first]) : 0;
-        AttentionPairs.PairColumns(keys, offset, first, end, _stride, work.Bits, work.KeyPairs, _roundsEmitted, work.Ahead);
+        AttentionPairs.PairColumns(keys, offset, first, end, _stride, work.Bits, work.KeyPairs, _unit != AttentionUnit.Compiled, work.Ahead);
         // Values wait for their weights: there is no room for all of it in the first-level cache.
         (work.FirstValue, work.EndValue) = (first, end);
         work.ValueBase = values;
@@ -60,7 +64,7 @@ internal readonly unsafe ref partial struct TiledAttention
     private void PackValues(ref AttentionWork work)
     {
         if (work.FirstValue == work.EndValue) return;
-        AttentionPairs.PairRows(work.ValueBase, work.ValuePlaces, work.FirstValue, work.EndValue, _stride, work.Bits, work.ValuePairs, _roundsEmitted, work.Ahead);
+        AttentionPairs.PairRows(work.ValueBase, work.ValuePlaces, work.FirstValue, work.EndValue, _stride, work.Bits, work.ValuePairs, _unit != AttentionUnit.Compiled, work.Ahead);
         work.FirstValue = work.EndValue;
     }
 
@@ -77,7 +81,9 @@ internal readonly unsafe ref partial struct TiledAttention
     [MethodImpl(KernelCode)]
     private void AttendRounded(int from, int to, ref AttentionWork work)
     {
-        int blocks = (to - from + AttentionPairs.MaxRows - 1) / AttentionPairs.MaxRows, size = (to - from + blocks - 1) / blocks;
+        // Tiles are configured for a number of rows, so that their blocks are whole but the last; blocks on vectors are as even as can be.
+        bool tiles = _unit == AttentionUnit.Tiles;
+        int most = tiles ? AttentionPairs.MaxTileRows : AttentionPairs.MaxRows, blocks = (to - from + most - 1) / most, size = tiles ? most : (to - from + blocks - 1) / blocks, step = ValueStep;
         // Four lines with each pair are a whole tile of the cache: the next one is shared out among the blocks, in order.
         int asks = !_isPaired || !work.Asks || work.NextRows <= 0 ? 0 : blocks == 1 ? 4 : blocks < 4 ? 2 : 1, left = asks > 0 ? 4 / asks : 0;
         long ask = asks > 0 ? work.NextOffsets[0] : 0;
@@ -90,17 +96,23 @@ internal readonly unsafe ref partial struct TiledAttention
             ulong any = 0;
             for (int i = 0; i < rows; i++) any |= work.Masks[q + i];
             if (any == 0) continue;
-            int first = BitOperations.TrailingZeroCount(any) / Step, end = (Tile + Step - 1 - BitOperations.LeadingZeroCount(any)) / Step;
-            ushort* weights = work.WeightBits + turn * Tile * AttentionPairs.MaxRows;
-            float* keep = work.Keep + turn * AttentionPairs.MaxRows;
+            if (tiles && work.TileRows != rows)
+            {
+                if (pending > 0) AttentionPairs.AddValues(pending, _stride, values, _unit, pendingAsks);
+                pending = 0;
+                AmxAttentionKernels.Configure(work.TileRows = rows);
+            }
+            int first = BitOperations.TrailingZeroCount(any) / step * (step / Step), end = (Tile + step - 1 - BitOperations.LeadingZeroCount(any)) / step * (step / Step);
+            ushort* weights = work.WeightBits + turn * Tile * AttentionPairs.MaxTileRows;
+            float* keep = work.Keep + turn * AttentionPairs.MaxTileRows;
             turn ^= 1;
             ScoreCall scores = new()
             {
                 Queries = (uint*)(work.QueryBits + (nint)q * _stride), QueryBytes = _stride * sizeof(ushort), Keys = work.KeyGroups, Pairs = _stride / 2, Ask = _keys + ask,
                 Masks = work.Masks + q, Max = work.Span.Max + q, Sum = work.Span.Sum + q, Keep = keep, Weights = weights, Scores = work.Scores,
             };
-            AttentionPairs.Weigh(rows, end, scores, _roundsEmitted, asks);
-            if (pending > 0) AttentionPairs.AddValues(pending, _stride, values, _roundsEmitted, pendingAsks);
+            AttentionPairs.Weigh(rows, end, scores, _unit, asks);
+            if (pending > 0) AttentionPairs.AddValues(pending, _stride, values, _unit, pendingAsks);
             else PackValues(ref work);
             values = new ValueCall
             {
@@ -111,7 +123,7 @@ internal readonly unsafe ref partial struct TiledAttention
             ask += _stride / 2 * Lines.Bytes * asks;
             if (--left == 0) asks = 0;
         }
-        if (pending > 0) AttentionPairs.AddValues(pending, _stride, values, _roundsEmitted, pendingAsks);
+        if (pending > 0) AttentionPairs.AddValues(pending, _stride, values, _unit, pendingAsks);
         work.Asks = false;
     }
 

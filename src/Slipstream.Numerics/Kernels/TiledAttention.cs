@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Slipstream.Numerics.Kernels.Emitted;
 
 namespace Slipstream.Numerics.Kernels;
 
@@ -38,7 +39,8 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     private readonly int _group, _kvHeads, _headSize, _stride, _queryStride, _outputStride, _window, _partialStride;
     private readonly long _rowBytes, _headStride;
     private readonly float _scale;
-    private readonly bool _split, _inPlace, _isWhole, _isPaired, _rounds, _roundsEmitted;
+    private readonly bool _split, _inPlace, _isWhole, _isPaired, _rounds;
+    private readonly AttentionUnit _unit;
     private readonly ComputeCounters _counters;
 
     /// <summary>Describes one layer's attention.</summary>
@@ -76,7 +78,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         _rounds = rounds || _isPaired;
         _inPlace = _isWhole && !_rounds;
         _scale = _rounds ? scale * PowerOfTwo.Log2E : scale;
-        _roundsEmitted = scratch.UsesEmitted && AttentionPairs.HasEmitted;
+        _unit = scratch.Unit;
         _partialStride = plan.MostRows * _group * (_stride + 2);
         _split = plan.SpanCount > plan.ItemCount && plan.ItemCount * kvHeads < scratch.ItemsToSplit && (long)plan.SpanCount * kvHeads * _partialStride <= scratch.PartialLength;
         if (_split) scratch.Done[..(plan.ItemCount * kvHeads)].Clear();
@@ -97,6 +99,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
             for (int i = from; i < to; i++)
                 if (_split) AttendSpan(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
                 else AttendItem(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
+        if (work.TileRows > 0) AmxAttentionKernels.Release();
     }
 
     // What comes after the last part.

@@ -75,14 +75,14 @@ public sealed unsafe class AttentionKernelTests
     }
 
     [Theory]
-    [InlineData(false), InlineData(true)]
-    public void Weights_of_pairs_have_the_bits_of_their_definition(bool emitted)
+    [InlineData(KernelTier.Intrinsics), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Emitted)]
+    public void Weights_of_pairs_have_the_bits_of_their_definition(KernelTier kernels)
     {
-        Assert.SkipWhen(emitted && !(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted), $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
+        AttentionUnit unit = UnitOf(kernels);
         Random random = new(7);
         uint** b = stackalloc uint*[4];
-        foreach (int width in (ReadOnlySpan<int>)[16, 48, 64, 208])
-            for (int rows = 1; rows <= AttentionPairs.MaxRows; rows++)
+        foreach (int width in (ReadOnlySpan<int>)[16, 32, 48, 64, 208])
+            for (int rows = 1; rows <= MaxRows(unit); rows++)
                 for (int groups = 1; groups <= 4; groups++)
                     foreach (int asks in (ReadOnlySpan<int>)[0, 1, 2, 4])
                     {
@@ -103,12 +103,13 @@ public sealed unsafe class AttentionKernelTests
                         {
                             for (int g = 0; g < 4; g++) b[g] = pr + (3 - g) * 8 * width;
                             ScoreCall call = new() { Queries = pl, QueryBytes = width * 2, Keys = b, Pairs = width / 2, Ask = (byte*)ps, Masks = pb, Max = pm, Sum = pt, Keep = pk, Weights = pw, Scores = ps };
-                            AttentionPairs.Weigh(rows, groups, call, emitted, asks);
+                            using TileShape shape = new(unit, rows);
+                            AttentionPairs.Weigh(rows, groups, call, unit, asks);
                         }
                         for (int r = 0; r < rows; r++)
                         {
                             float[] e = new float[64];
-                            for (int j = 0; j < 64; j++) e[j] = (masks[r] >> j & 1) != 0 ? AttentionPairs.Reference(0, q.AsSpan(r * width, width), k.AsSpan(((3 - j / 16) * 16 + j % 16) * width, width)) : float.NegativeInfinity;
+                            for (int j = 0; j < 64; j++) e[j] = (masks[r] >> j & 1) != 0 ? AttentionPairs.Reference(0, q.AsSpan(r * width, width), k.AsSpan(((3 - j / 16) * 16 + j % 16) * width, width), unit == AttentionUnit.Tiles) : float.NegativeInfinity;
                             float top = MathF.Max(beforeMax[r], e.Max()), factor = masks[r] == 0 ? 1 : PowerOfTwo.NonPositive(beforeMax[r] - top);
                             for (int j = 0; j < 64; j++) e[j] = masks[r] == 0 ? 0 : PowerOfTwo.NonPositive(e[j] - top);
                             // Rounded weights are added up: pairs of the first 32 and then of the others, of each the odd one first.
@@ -138,16 +139,16 @@ public sealed unsafe class AttentionKernelTests
     }
 
     [Theory]
-    [InlineData(false), InlineData(true)]
-    public void Values_of_pairs_have_the_bits_of_their_definition(bool emitted)
+    [InlineData(KernelTier.Intrinsics), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Emitted)]
+    public void Values_of_pairs_have_the_bits_of_their_definition(KernelTier kernels)
     {
-        Assert.SkipWhen(emitted && !(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted), $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
+        AttentionUnit unit = UnitOf(kernels);
         const int stride = 144;
         Random random = new(9);
         uint** lists = stackalloc uint*[4];
         foreach (int columns in (ReadOnlySpan<int>)[16, 32, 48, 64, 80, 128])
-            for (int rows = 1; rows <= AttentionPairs.MaxRows; rows++)
-                foreach (int groups in (ReadOnlySpan<int>)[1, 2, 4])
+            for (int rows = 1; rows <= MaxRows(unit); rows++)
+                foreach (int groups in unit == AttentionUnit.Tiles ? [2, 4] : (ReadOnlySpan<int>)[1, 2, 4])
                     foreach (int asks in (ReadOnlySpan<int>)[0, 1, 2, 4])
                     {
                         int pairs = 8 * groups;
@@ -160,14 +161,15 @@ public sealed unsafe class AttentionKernelTests
                         {
                             for (int g = 0; g < groups; g++) lists[g] = pr + 8 * g * stride;
                             ValueCall call = new() { Weights = pl, WeightBytes = pairs * 4, Values = lists, RowBytes = stride * 4, Groups = groups, Results = pc, ResultBytes = stride * 4, Keep = pk, Ask = (byte*)pc };
-                            AttentionPairs.AddValues(rows, columns, call, emitted, asks);
+                            using TileShape shape = new(unit, rows);
+                            AttentionPairs.AddValues(rows, columns, call, unit, asks);
                         }
                         for (int r = 0; r < rows; r++)
                             for (int j = 0; j < stride; j++)
                             {
                                 float from = before[r * stride + j] * keep[r];
                                 float[] column = [.. Enumerable.Range(0, 2 * pairs).Select(i => b[i * stride + j])];
-                                Assert.Equal(j < columns ? AttentionPairs.Reference(from, a.AsSpan(r * 2 * pairs, 2 * pairs), column) : before[r * stride + j], c[r * stride + j]);
+                                Assert.Equal(j < columns ? AttentionPairs.Reference(from, a.AsSpan(r * 2 * pairs, 2 * pairs), column, unit == AttentionUnit.Tiles) : before[r * stride + j], c[r * stride + j]);
                             }
                     }
     }
@@ -307,6 +309,15 @@ public sealed unsafe class AttentionKernelTests
                         Assert.InRange(MachineCode.Check(PairKernels.Weigh(rows, vectors, asks).Assemble(windows), windows).Count, 100, 600);
                         Assert.InRange(MachineCode.Check(PairKernels.AddValues(rows, vectors, asks).Assemble(windows), windows).Count, 40, 180);
                     }
+            Assert.InRange(MachineCode.Check(AmxAttentionKernels.Frame.Configure.Assemble(windows), windows).Count, 15, 60);
+            Assert.InRange(MachineCode.Check(AmxAttentionKernels.Frame.Release.Assemble(windows), windows).Count, 15, 60);
+            for (int rows = 1; rows <= AttentionPairs.MaxTileRows; rows++)
+                for (int vectors = 1; vectors <= AttentionPairs.Columns / 16; vectors++)
+                    foreach (int asks in (ReadOnlySpan<int>)[0, 1, 2, 4])
+                    {
+                        Assert.InRange(MachineCode.Check(AmxAttentionKernels.Weigh(rows, vectors, asks).Assemble(windows), windows).Count, 100, 900);
+                        Assert.InRange(MachineCode.Check(AmxAttentionKernels.AddValues(rows, vectors, asks).Assemble(windows), windows).Count, 40, 320);
+                    }
         }
     }
 
@@ -341,6 +352,32 @@ public sealed unsafe class AttentionKernelTests
                     Assert.Equal(expected, back[at]);
                 }
             }
+    }
+
+    private static int MaxRows(AttentionUnit unit) => unit == AttentionUnit.Tiles ? AttentionPairs.MaxTileRows : AttentionPairs.MaxRows;
+
+    private static AttentionUnit UnitOf(KernelTier kernels)
+    {
+        AttentionUnit unit = kernels switch { KernelTier.Intrinsics => AttentionUnit.Compiled, KernelTier.EmittedVectors => AttentionUnit.Vectors, _ => AttentionUnit.Tiles };
+        Assert.SkipWhen(unit != AttentionUnit.Compiled && !(EmittedKernels.IsAvailable && AttentionPairs.HasEmitted), $"{EmittedKernels.UnavailableReason ?? "the processor has no AVX512-BF16"}");
+        Assert.SkipWhen(unit == AttentionUnit.Tiles && !EmittedKernels.HasAmx, "no matrix unit can be used");
+        return unit;
+    }
+
+    /// <summary>Tiles that are configured for a number of rows, where they are what multiplies.</summary>
+    private readonly ref struct TileShape : IDisposable
+    {
+        private readonly bool _isConfigured;
+
+        public TileShape(AttentionUnit unit, int rows)
+        {
+            if (_isConfigured = unit == AttentionUnit.Tiles) AmxAttentionKernels.Configure(rows);
+        }
+
+        public void Dispose()
+        {
+            if (_isConfigured) AmxAttentionKernels.Release();
+        }
     }
 
     private static float[] Wide(ReadOnlySpan<float> x)

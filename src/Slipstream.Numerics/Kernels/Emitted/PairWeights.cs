@@ -13,8 +13,10 @@ internal static class PairWeights
     // Two numbers of bfloat16, read as one of 32 bits.
     private static readonly float PairOfOnes = BitConverter.UInt32BitsToSingle(0x3F80_3F80);
 
+    private const int MaxRows = AttentionPairs.MaxRows;
     private const byte Nearest = 8, Equal = 0, NotLess = 0x15; // A NaN is not less: it stays.
     private static readonly AssemblerRegisterZMM Top = zmm21, P4 = zmm24, P3 = zmm25, P2 = zmm26, P1 = zmm27, One = zmm28, Least = zmm29, Unseen = zmm30, Ones = zmm31;
+    private static readonly AssemblerRegister64 Masks = r8, Max = rdx, Sum = rsi, Keep = r10, Weights = r11;
     private static readonly AssemblerRegisterK[] Seen = [k1, k2, k3, k4];
 
     // Rows that there are, and the first lane of each quarter.
@@ -23,25 +25,72 @@ internal static class PairWeights
     /// <summary>Emits it; <c>rcx</c> points to the <see cref="ScoreCall"/>.</summary>
     public static void Emit(Assembler c, int rows, int groups)
     {
+        Begin(c);
+        SetRows(c, rows);
+        Weigh(c, rows, groups);
+    }
+
+    /// <summary>The same for more rows, whose scores are in memory, <c>[rows, 64]</c>: four rows at a time.</summary>
+    public static void EmitStored(Assembler c, int rows, int groups, AssemblerRegister64 scores)
+    {
+        Begin(c);
+        int fours = rows / MaxRows, rest = rows % MaxRows;
+        if (fours > 0)
+        {
+            Label loop = c.CreateLabel();
+            SetRows(c, MaxRows);
+            c.mov(ebx, fours);
+            c.Label(ref loop);
+            Some(MaxRows);
+            c.add(Masks, MaxRows * sizeof(ulong));
+            foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[Max, Sum, Keep]) c.add(pointer, MaxRows * sizeof(float));
+            c.add(Weights, MaxRows * TiledAttention.Tile * sizeof(ushort));
+            c.add(scores, MaxRows * TiledAttention.Tile * sizeof(float));
+            c.dec(ebx);
+            c.jnz(loop);
+        }
+        if (rest == 0) return;
+        SetRows(c, rest);
+        Some(rest);
+
+        void Some(int count)
+        {
+            for (int row = 0; row < count; row++)
+                for (int n = 0; n < groups; n++) c.vmovups(Zmm(row * groups + n), __zmmword_ptr[scores + (row * TiledAttention.Tile * sizeof(float) + 64 * n)]);
+            Weigh(c, count, groups);
+        }
+    }
+
+    /// <summary>Loads the fields from <see cref="ScoreCall.Masks"/> on, and what is the same for all rows.</summary>
+    private static void Begin(Assembler c)
+    {
         c.PreferVex = false; // Registers from 16 on have no older form.
-        AssemblerRegister64 masks = r8, max = rdx, sum = rsi, keep = r10, weights = r11;
         int at = 5; // The field Masks.
-        foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[masks, max, sum, keep, weights]) c.mov(pointer, __qword_ptr[rcx + 8 * at++]);
+        foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[Masks, Max, Sum, Keep, Weights]) c.mov(pointer, __qword_ptr[rcx + 8 * at++]);
         foreach ((AssemblerRegisterZMM register, float value) in (ReadOnlySpan<(AssemblerRegisterZMM, float)>)
             [(P4, PowerOfTwo.P4), (P3, PowerOfTwo.P3), (P2, PowerOfTwo.P2), (P1, PowerOfTwo.P1), (One, 1), (Least, PowerOfTwo.Least), (Unseen, float.NegativeInfinity), (Ones, PairOfOnes)])
         {
             c.mov(eax, BitConverter.SingleToInt32Bits(value));
             c.vpbroadcastd(register, eax);
         }
-        (int live, int quarters) = ((1 << rows) - 1, 0x1111);
+        c.mov(eax, 0x1111);
+        c.kmovw(Quarters, eax);
+    }
+
+    private static void SetRows(Assembler c, int rows)
+    {
+        int live = (1 << rows) - 1;
         c.mov(eax, live);
         c.kmovw(Live, eax);
-        c.mov(eax, quarters);
-        c.kmovw(Quarters, eax);
+    }
+
+    /// <summary>Makes weights of the scores of up to four rows in registers.</summary>
+    private static void Weigh(Assembler c, int rows, int groups)
+    {
         AssemblerRegisterZMM Score(int row, int group) => Zmm(row * groups + group);
         for (int row = 0; row < rows; row++)
         {
-            LoadMasks(c, masks, row, groups);
+            LoadMasks(c, row, groups);
             for (int n = 0; n < groups; n++) c.vblendmps(IfSeen(Score(row, n), n), Unseen, Score(row, n));
             AssemblerRegisterZMM greatest = Zmm(17 + row);
             c.vmaxps(greatest, Score(row, 0), Score(row, groups > 1 ? 1 : 0));
@@ -49,9 +98,9 @@ internal static class PairWeights
         }
         // The greatest score of the tile, and of all before it: a lane for each row.
         Across(c, rows, adds: false);
-        c.vmovups(xmm18.k6.z, __xmmword_ptr[max]);
+        c.vmovups(xmm18.k6.z, __xmmword_ptr[Max]);
         c.vmaxps(xmm17, xmm18, xmm17);
-        c.vmovups(__xmmword_ptr[max].k6, xmm17);
+        c.vmovups(__xmmword_ptr[Max].k6, xmm17);
         c.vexpandps(zmm16.k7.z, zmm17);
         c.vpermilps(zmm16, zmm16, 0);
         // What a row has so far is worth 2 to the power (old − new), 1 where nothing changed, which −∞ did not either.
@@ -59,11 +108,11 @@ internal static class PairWeights
         c.vsubps(xmm18, xmm18, xmm17);
         Power(c, k5, zmm18);
         c.vblendmps(xmm18.k1, xmm18, xmm28);
-        c.vmovups(__xmmword_ptr[keep].k6, xmm18);
+        c.vmovups(__xmmword_ptr[Keep].k6, xmm18);
         for (int row = 0; row < rows; row++)
         {
             AssemblerRegisterZMM total = Zmm(17 + row);
-            LoadMasks(c, masks, row, groups);
+            LoadMasks(c, row, groups);
             c.vshuff32x4(Top, zmm16, zmm16, (byte)(0x55 * row));
             for (int n = 0; n < groups; n++)
             {
@@ -78,27 +127,27 @@ internal static class PairWeights
                 if (n + 1 < groups)
                 {
                     c.vcvtne2ps2bf16(zmm22, Score(row, n + 1), Score(row, n));
-                    c.vmovdqu64(__zmmword_ptr[weights + to], zmm22);
+                    c.vmovdqu64(__zmmword_ptr[Weights + to], zmm22);
                 }
                 else
                 {
                     c.vcvtneps2bf16(ymm22, Score(row, n));
-                    c.vmovdqu32(__ymmword_ptr[weights + to], ymm22);
+                    c.vmovdqu32(__ymmword_ptr[Weights + to], ymm22);
                 }
                 c.vdpbf16ps(total, zmm22, Ones);
             }
         }
         Across(c, rows, adds: true);
-        c.vmovups(xmm18.k6.z, __xmmword_ptr[sum]);
-        c.vmovups(xmm19.k6.z, __xmmword_ptr[keep]);
+        c.vmovups(xmm18.k6.z, __xmmword_ptr[Sum]);
+        c.vmovups(xmm19.k6.z, __xmmword_ptr[Keep]);
         c.vfmadd213ps(xmm18, xmm19, xmm17);
-        c.vmovups(__xmmword_ptr[sum].k6, xmm18);
+        c.vmovups(__xmmword_ptr[Sum].k6, xmm18);
     }
 
     /// <summary>What a row sees of each group, into <c>k1</c> and on.</summary>
-    private static void LoadMasks(Assembler c, AssemblerRegister64 masks, int row, int groups)
+    private static void LoadMasks(Assembler c, int row, int groups)
     {
-        c.mov(rdi, __qword_ptr[masks + 8 * row]);
+        c.mov(rdi, __qword_ptr[Masks + 8 * row]);
         for (int n = 0; n < groups; n++)
         {
             c.kmovw(Seen[n], edi);
