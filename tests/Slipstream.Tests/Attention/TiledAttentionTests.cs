@@ -130,9 +130,10 @@ public sealed class TiledAttentionTests
     }
 
     [Theory]
-    [InlineData(KernelTier.Auto), InlineData(KernelTier.Intrinsics)]
+    [InlineData(KernelTier.Auto), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Intrinsics)]
     public void Rounded_to_bfloat16_it_is_near_the_definition_of_what_was_rounded(KernelTier kernels)
     {
+        SkipWithout(kernels);
         foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(9, 3, 64, 0), (4, 1, 80, 9), (6, 2, 7, 0), (8, 1, 128, 70), (3, 1, 48, 0), (1, 1, 33, 0)])
             foreach ((int cached, int rows) in ((int, int)[])[(0, 1), (0, 40), (63, 1), (64, 3), (5, 130), (600, 1), (511, 6)])
                 foreach (CacheType type in Enum.GetValues<CacheType>())
@@ -179,9 +180,10 @@ public sealed class TiledAttentionTests
     }
 
     [Theory]
-    [InlineData(KernelTier.Auto), InlineData(KernelTier.Intrinsics)]
+    [InlineData(KernelTier.Auto), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Intrinsics)]
     public void A_cache_of_bfloat16_has_the_bits_of_rounding_when_read(KernelTier kernels)
     {
+        SkipWithout(kernels);
         foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(9, 3, 64, 0), (4, 1, 80, 9), (6, 2, 7, 0), (8, 1, 128, 70), (2, 2, 48, 0), (1, 1, 33, 100)])
             foreach ((int cached, int[] parents) in ((int, int[])[])[(0, [-1]), (0, [.. Enumerable.Range(-1, 40)]), (63, [-1]), (70, [-1, 0, 1]), (300, [.. Enumerable.Range(-1, 130)]), (61, [-1, 0, 0, 2, 1, 3, 3, 6]), (200, [-1, 0, 1, 1, 0, -1, 5, 6, 2, 3])])
             {
@@ -198,6 +200,41 @@ public sealed class TiledAttentionTests
                 Case gaps = rounding.Drop(p => p is (>= 10 and < 20) or (>= 64 and < 97));
                 Assert.Equal(gaps.Run(out _), (gaps with { Type = CacheType.Bf16 }).Run(out _));
             }
+    }
+
+    [Theory]
+    [InlineData(KernelTier.Auto), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Intrinsics)]
+    public void Rows_together_have_the_bits_of_each_alone_in_every_tier(KernelTier kernels)
+    {
+        SkipWithout(kernels);
+        // Query rows that fill tiles, that leave some of one, and that are many tiles; heads of whole and of half steps; windows that begin in a second group.
+        foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(8, 1, 64, 0), (9, 3, 80, 0), (5, 1, 16, 20), (32, 1, 33, 40), (3, 3, 128, 0), (7, 1, 144, 9)])
+            foreach ((int cached, int rows) in ((int, int)[])[(0, 19), (37, 6), (250, 40)])
+            {
+                Case c = Case.Random(heads, kvHeads, headSize, window, cached, [.. Enumerable.Range(-1, rows)], seed: cached + rows, magnitude: 2) with { Type = CacheType.Bf16, Kernels = kernels };
+                float[] whole = c.Run(out _);
+                Assert.Equal(whole, c.Run(out _, threads: 2, workers: 100));
+                for (int row = 0; row < rows; row++)
+                    Assert.Equal(whole[(row * c.Width)..((row + 1) * c.Width)], c.Chunk(row).Run(out _));
+            }
+    }
+
+    [Theory]
+    [InlineData(KernelTier.Auto), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Intrinsics)]
+    public void Groups_that_no_row_sees_may_hold_anything(KernelTier kernels)
+    {
+        SkipWithout(kernels);
+        // What lies beside a group that is seen: rows of the cache before a window or after the last row, in the other half of a step of tiles.
+        foreach ((int cached, int window) in ((int, int)[])[(5, 0), (70, 0), (130, 20), (190, 9), (60, 9)])
+        {
+            Case c = Case.Random(8, 2, 32, window, cached, [-1, 0, 1], seed: cached) with { Type = CacheType.Bf16, Kernels = kernels };
+            Case wide = c.MoveSlots(i => i + 64);
+            float[] values = [.. wide.Values], expected = c.Run(out _);
+            int stride = c.KvHeads * c.HeadSize;
+            for (int slot = 0; slot < values.Length / stride; slot++)
+                if (!Enumerable.Range(0, cached + 3).Any(i => wide.Slots[i] == slot && Enumerable.Range(0, 3).Any(row => wide.Sees(row, i)))) values.AsSpan(slot * stride, stride).Fill(slot % 2 == 0 ? float.NaN : float.PositiveInfinity);
+            Assert.Equal(expected, (wide with { Values = values }).Run(out _));
+        }
     }
 
     [Fact]
@@ -229,6 +266,8 @@ public sealed class TiledAttentionTests
         Assert.All(actual, x => Assert.True(float.IsFinite(x)));
         c.AssertClose(actual);
     }
+
+    private static void SkipWithout(KernelTier kernels) => Assert.SkipWhen(kernels == KernelTier.EmittedVectors && !EmittedKernels.IsAvailable, $"{EmittedKernels.UnavailableReason}");
 
     /// <summary>One sequence with everything attention needs.</summary>
     private sealed record Case(int Heads, int KvHeads, int HeadSize, int Window, int Cached, int[] Parents, int[] Slots, int[] Positions, float[] Queries, float[] Keys, float[] Values)

@@ -27,37 +27,55 @@ internal static class PairWeights
     {
         Begin(c);
         SetRows(c, rows);
-        Weigh(c, rows, groups);
+        Maxima(c, rows, groups, isAlone: true);
+        Powers(c, rows, groups, isAlone: true);
     }
 
-    /// <summary>The same for more rows, whose scores are in memory, <c>[rows, 64]</c>: four rows at a time.</summary>
+    /// <summary>The same for more rows, whose scores are in memory, <c>[rows, 64]</c>: the greatest scores of all rows first, for these are long chains, of which one does not fill the processor; four rows at a time.</summary>
     public static void EmitStored(Assembler c, int rows, int groups, AssemblerRegister64 scores)
     {
-        Begin(c);
+        const int RowBytes = TiledAttention.Tile * sizeof(float), VectorBytes = 64;
         int fours = rows / MaxRows, rest = rows % MaxRows;
-        if (fours > 0)
+        Begin(c);
+        c.mov(r9, scores);
+        Each(count =>
         {
-            Label loop = c.CreateLabel();
-            SetRows(c, MaxRows);
-            c.mov(ebx, fours);
-            c.Label(ref loop);
-            Some(MaxRows);
-            c.add(Masks, MaxRows * sizeof(ulong));
-            foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[Max, Sum, Keep]) c.add(pointer, MaxRows * sizeof(float));
-            c.add(Weights, MaxRows * TiledAttention.Tile * sizeof(ushort));
-            c.add(scores, MaxRows * TiledAttention.Tile * sizeof(float));
-            c.dec(ebx);
-            c.jnz(loop);
-        }
-        if (rest == 0) return;
-        SetRows(c, rest);
-        Some(rest);
+            LoadScores(count);
+            Maxima(c, count, groups, isAlone: false);
+        });
+        LoadPointers(c);
+        c.mov(scores, r9);
+        Each(count =>
+        {
+            LoadScores(count);
+            Powers(c, count, groups, isAlone: false);
+        });
 
-        void Some(int count)
+        void LoadScores(int count)
         {
             for (int row = 0; row < count; row++)
-                for (int n = 0; n < groups; n++) c.vmovups(Zmm(row * groups + n), __zmmword_ptr[scores + (row * TiledAttention.Tile * sizeof(float) + 64 * n)]);
-            Weigh(c, count, groups);
+                for (int n = 0; n < groups; n++) c.vmovups(Zmm(row * groups + n), __zmmword_ptr[scores + (row * RowBytes + VectorBytes * n)]);
+        }
+
+        void Each(Action<int> some)
+        {
+            Label loop = c.CreateLabel();
+            if (fours > 0)
+            {
+                SetRows(c, MaxRows);
+                c.mov(ebx, fours);
+                c.Label(ref loop);
+                some(MaxRows);
+                c.add(Masks, MaxRows * sizeof(ulong));
+                foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[Max, Sum, Keep]) c.add(pointer, MaxRows * sizeof(float));
+                c.add(Weights, MaxRows * TiledAttention.Tile * sizeof(ushort));
+                c.add(scores, MaxRows * RowBytes);
+                c.dec(ebx);
+                c.jnz(loop);
+            }
+            if (rest == 0) return;
+            SetRows(c, rest);
+            some(rest);
         }
     }
 
@@ -77,6 +95,12 @@ internal static class PairWeights
         c.kmovw(Quarters, eax);
     }
 
+    private static void LoadPointers(Assembler c)
+    {
+        int at = 5; // The field Masks.
+        foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[Masks, Max, Sum, Keep, Weights]) c.mov(pointer, __qword_ptr[rcx + 8 * at++]);
+    }
+
     private static void SetRows(Assembler c, int rows)
     {
         int live = (1 << rows) - 1;
@@ -84,8 +108,8 @@ internal static class PairWeights
         c.kmovw(Live, eax);
     }
 
-    /// <summary>Makes weights of the scores of up to four rows in registers.</summary>
-    private static void Weigh(Assembler c, int rows, int groups)
+    /// <summary>Finds the greatest scores of up to four rows in registers, and what the rows so far are worth; where they are alone, <see cref="Powers"/> goes on with what is in registers then.</summary>
+    private static void Maxima(Assembler c, int rows, int groups, bool isAlone)
     {
         AssemblerRegisterZMM Score(int row, int group) => Zmm(row * groups + group);
         for (int row = 0; row < rows; row++)
@@ -101,19 +125,29 @@ internal static class PairWeights
         c.vmovups(xmm18.k6.z, __xmmword_ptr[Max]);
         c.vmaxps(xmm17, xmm18, xmm17);
         c.vmovups(__xmmword_ptr[Max].k6, xmm17);
-        c.vexpandps(zmm16.k7.z, zmm17);
-        c.vpermilps(zmm16, zmm16, 0);
+        if (isAlone)
+        {
+            c.vexpandps(zmm16.k7.z, zmm17);
+            c.vpermilps(zmm16, zmm16, 0);
+        }
         // What a row has so far is worth 2 to the power (old − new), 1 where nothing changed, which −∞ did not either.
         c.vcmpps(k1, xmm18, xmm17, Equal);
         c.vsubps(xmm18, xmm18, xmm17);
         Power(c, k5, zmm18);
         c.vblendmps(xmm18.k1, xmm18, xmm28);
         c.vmovups(__xmmword_ptr[Keep].k6, xmm18);
+    }
+
+    /// <summary>Makes weights of the scores of up to four rows in registers: what is not seen may hold anything.</summary>
+    private static void Powers(Assembler c, int rows, int groups, bool isAlone)
+    {
+        AssemblerRegisterZMM Score(int row, int group) => Zmm(row * groups + group);
         for (int row = 0; row < rows; row++)
         {
             AssemblerRegisterZMM total = Zmm(17 + row);
             LoadMasks(c, row, groups);
-            c.vshuff32x4(Top, zmm16, zmm16, (byte)(0x55 * row));
+            if (isAlone) c.vshuff32x4(Top, zmm16, zmm16, (byte)(0x55 * row));
+            else c.vbroadcastss(Top, __dword_ptr[Max + sizeof(float) * row]);
             for (int n = 0; n < groups; n++)
             {
                 c.vsubps(Score(row, n), Score(row, n), Top);
