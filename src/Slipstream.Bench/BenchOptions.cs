@@ -74,7 +74,8 @@ internal static class BenchSession
                 peers.Add(PeerCatalog.Load(peer, new PeerRequest(path, ours.Config, format, ours.Pool.Threads, options.PeerPaths, options.CacheFolder, options.PeerFormat)));
             }
             string name = options.Shape?.FileName ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(path));
-            return new BenchRun(plan, ours, peers, operations, options.Profile, progress).Run(name, format, cancellationToken);
+            using BenchRun run = new(plan, ours, peers, operations, options.Profile, progress);
+            return run.Run(name, format, cancellationToken);
         }
         finally
         {

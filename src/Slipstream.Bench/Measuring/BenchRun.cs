@@ -4,13 +4,14 @@ using Slipstream.Numerics;
 namespace Slipstream.Bench;
 
 /// <summary>Measures a plan with our engine and others in turn, round by round, so that what the machine does to one it does to all.</summary>
-internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOnlyList<IContender> peers, Operations operations, bool profile, Action<string> progress)
+internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOnlyList<IContender> peers, Operations operations, bool profile, Action<string> progress) : IDisposable
 {
     private const int ProfiledSteps = 16, WarmUps = 2, LaterWarmUps = 1, ComparedRows = 32;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(15), LeastTime = TimeSpan.FromMilliseconds(60);
     private readonly Dictionary<Workload, Dictionary<IContender, List<Sample>>> _samples = [];
     private readonly Dictionary<Workload, long> _bytes = [];
     private readonly Dictionary<Workload, IReadOnlyList<(string, double)>> _stages = [];
+    private readonly Dictionary<IContender, OwnThread> _threads = peers.ToDictionary(peer => peer, peer => new OwnThread(peer.Name));
     private readonly SortedSet<string> _notes = new(StringComparer.Ordinal);
     private int[] _tokens = [];
 
@@ -28,7 +29,7 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
         foreach (int depth in plan.Depths)
         {
             Workload[] works = [.. plan.At(depth)];
-            foreach (IContender contender in contenders) contender.Begin([.. works.Where(w => contender.Refuses(w) is null)]);
+            foreach (IContender contender in contenders) On(contender, () => contender.Begin([.. works.Where(w => contender.Refuses(w) is null)]));
             for (int round = depth == plan.Depths[0] ? -WarmUps : -LaterWarmUps; round < plan.Repeat; round++)
             {
                 if (round >= 0) ceilings.Measure();
@@ -40,7 +41,8 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
                         cancellationToken.ThrowIfCancellationRequested();
                         IContender contender = contenders[(i + round + WarmUps) % contenders.Length];
                         progress($"depth {depth}, {(round < 0 ? "warming up" : $"round {round + 1} of {plan.Repeat}")}: {contender.Name}, {work.Name} {work.Rows}");
-                        Once(contender, work, round >= 0 ? ceilings : null);
+                        Ceilings? counted = round >= 0 ? ceilings : null;
+                        On(contender, () => Once(contender, work, counted));
                     }
                 }
             }
@@ -50,11 +52,26 @@ internal sealed class BenchRun(BenchPlan plan, SlipstreamContender ours, IReadOn
             [.. contenders.Select(c => c.Description)], [.. _notes], [.. plan.All.Select(work => Result(work, ceilings))]);
     }
 
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (OwnThread thread in _threads.Values) thread.Dispose();
+    }
+
+    // Peers have threads of their own; clocks run there, so that handing over is not counted.
+    private void On(IContender contender, Action action)
+    {
+        if (_threads.TryGetValue(contender, out OwnThread? thread)) thread.Run(action);
+        else action();
+    }
+
     /// <summary>Notes in how many places a peer that runs the same weights gives the same best token: few would mean that it does not run the same model.</summary>
     private void Compare(IContender peer)
     {
         Workload work = new(WorkKind.Verify, Math.Min(ComparedRows, plan.All.Max(w => w.Rows)), 0);
-        int?[] own = Best(ours), other = Best(peer);
+        int?[] own = [], other = [];
+        On(ours, () => own = Best(ours));
+        On(peer, () => other = Best(peer));
         if (other[0] is not null) _notes.Add($"{peer.Name} and Slipstream give the same best token after {own.Zip(other).Count(p => p.First == p.Second)} of {own.Length} rows of random tokens.");
 
         int?[] Best(IContender contender)
