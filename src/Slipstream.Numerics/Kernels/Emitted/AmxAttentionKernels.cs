@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 using static Slipstream.Numerics.Kernels.Emitted.AmxTiles;
@@ -16,10 +15,9 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 internal static unsafe class AmxAttentionKernels
 {
     private const int MaxVectors = AttentionPairs.Columns / 16, MaxAsks = 4, Whole = AmxTiles.Columns / 2, Half = Whole / 2;
-    private const int RowBytesAt = 16, RowsAt = 48;
 
-    // One for each number of rows, as long as the process.
-    private static readonly byte* s_shapes = Shapes();
+    // One for each number of rows.
+    private static readonly nint[] s_shapes = [.. Enumerable.Range(1, Rows).Select(rows => Shape(tile => (tile switch { 5 => Whole, 7 => Half, _ => rows }, tile == 6 ? RowBytes / 2 : RowBytes)))];
 
     private static readonly EmittedKernel<byte> ConfigureKernel = new("the shape of tiles", c => c.ldtilecfg(__[rcx])), ReleaseKernel = new("the end of tiles", c => c.tilerelease());
 
@@ -31,7 +29,7 @@ internal static unsafe class AmxAttentionKernels
 
     /// <summary>Gives this thread's tiles the shape for so many rows, 1 to 16, which kernels of as many rows expect.</summary>
     // SAFETY: (both) kernels that read 64 bytes, or nothing.
-    public static void Configure(int rows) => ConfigureKernel.Brief(s_shapes + (rows - 1) * RowBytes);
+    public static void Configure(int rows) => ConfigureKernel.Brief((byte*)s_shapes[rows - 1]);
 
     /// <summary>Takes the shape away: what has none need not be saved when threads change.</summary>
     public static void Release() => ReleaseKernel.Brief(null);
@@ -46,25 +44,6 @@ internal static unsafe class AmxAttentionKernels
         => from rows in Enumerable.Range(1, AttentionPairs.MaxTileRows) from vectors in Enumerable.Range(1, MaxVectors) from asks in Enumerable.Range(0, MaxAsks + 1) select (rows, vectors, asks);
 
     private static int Index(int rows, int vectors, int asks) => ((rows - 1) * MaxVectors + vectors - 1) * (MaxAsks + 1) + asks;
-
-    private static byte* Shapes()
-    {
-        // SAFETY: 64 bytes for each number of rows, of which every one is written.
-        const int Length = Rows * RowBytes;
-        byte* shapes = (byte*)NativeMemory.AlignedAlloc(Length, RowBytes);
-        new Span<byte>(shapes, Length).Clear();
-        for (int rows = 1; rows <= Rows; rows++)
-        {
-            byte* shape = shapes + (rows - 1) * RowBytes;
-            shape[0] = 1; // The palette.
-            for (int tile = 0; tile < 8; tile++)
-            {
-                ((ushort*)(shape + RowBytesAt))[tile] = (ushort)(tile == 6 ? RowBytes / 2 : RowBytes);
-                shape[RowsAt + tile] = (byte)(tile switch { 5 => Whole, 7 => Half, _ => rows });
-            }
-        }
-        return shapes;
-    }
 
     // SAFETY: (both) callers pass factors and results that hold the rows and columns, have configured tiles for the rows, and check the processor first.
     private static void EmitWeigh(Assembler c, int rows, int groups, int asks)

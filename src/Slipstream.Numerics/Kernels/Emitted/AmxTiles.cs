@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using Iced.Intel;
@@ -53,18 +54,25 @@ internal static unsafe class AmxTiles
         c.ldtilecfg(__[rax]);
     }
 
-    private static nint Configuration((int First, int Second, int Sums, int Columns) shape)
+    private static nint Configuration((int First, int Second, int Sums, int Columns) shape) => Shape(tile =>
     {
-        // SAFETY: 64 bytes, of which every one is written.
-        byte* bytes = (byte*)NativeMemory.AlignedAlloc(RowBytes, RowBytes);
-        new Span<byte>(bytes, RowBytes).Clear();
+        bool isSecond = shape.Second > 0 && (tile == 5 || (tile < 4 && tile >= shape.Sums));
+        return (tile >= 6 ? shape.Columns / 2 : isSecond ? shape.Second : shape.First, tile is 4 or 5 ? shape.Columns * sizeof(ushort) : RowBytes);
+    });
+
+    /// <summary>What gives the eight tiles a shape, for as long as the process.</summary>
+    /// <param name="tile">Rows of a tile, and bytes of each.</param>
+    public static nint Shape(Func<int, (int Rows, int RowBytes)> tile)
+    {
+        Span<byte> bytes = stackalloc byte[RowBytes];
+        bytes.Clear();
         bytes[0] = 1; // The palette.
-        for (int tile = 0; tile < Tiles; tile++)
+        for (int i = 0; i < Tiles; i++)
         {
-            bool isSecond = shape.Second > 0 && (tile == 5 || (tile < 4 && tile >= shape.Sums));
-            ((ushort*)(bytes + RowBytesAt))[tile] = (ushort)(tile is 4 or 5 ? shape.Columns * sizeof(ushort) : RowBytes);
-            bytes[RowsAt + tile] = (byte)(tile >= 6 ? shape.Columns / 2 : isSecond ? shape.Second : shape.First);
+            (int rows, int rowBytes) = tile(i);
+            BinaryPrimitives.WriteUInt16LittleEndian(bytes[(RowBytesAt + sizeof(ushort) * i)..], (ushort)rowBytes);
+            bytes[RowsAt + i] = (byte)rows;
         }
-        return (nint)bytes;
+        return Constant(bytes);
     }
 }
