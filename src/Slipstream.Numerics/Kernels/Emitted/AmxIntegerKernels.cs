@@ -87,7 +87,7 @@ internal sealed class AmxIntegerKernelEmitter
 
     public void Emit()
     {
-        Label turns = c.CreateLabel(), last = c.CreateLabel(), tiles = c.CreateLabel(), zeros = c.CreateLabel(), multiply = c.CreateLabel(), end = c.CreateLabel();
+        Label turns = c.CreateLabel(), tiles = c.CreateLabel(), zeros = c.CreateLabel(), multiply = c.CreateLabel(), end = c.CreateLabel();
         Configure(c, Rows, 0, Ring, _layout.GroupLength);
         BeginCodes();
         c.mov(_lines, RowBytes);
@@ -106,12 +106,7 @@ internal sealed class AmxIntegerKernelEmitter
 
         c.Label(ref turns);
         c.mov(_count, TurnRecords);
-        c.cmp(_count, Argument(nameof(PackedCall.Left)));
-        c.jbe(last);
-        c.mov(_count, Argument(nameof(PackedCall.Left)));
-        c.Label(ref last);
-        c.mov(Argument(nameof(PackedCall.Turn)), _count);
-        c.sub(Argument(nameof(PackedCall.Left)), _count);
+        BeginTurn(c, _count);
         ConvertTurn();
 
         c.mov(_tiles, Argument(nameof(PackedCall.Tiles)));

@@ -59,7 +59,7 @@ internal sealed class AmxPairKernels : PackedKernels
 
         public void Emit()
         {
-            Label turns = c.CreateLabel(), whole = c.CreateLabel(), last = c.CreateLabel(), tiles = c.CreateLabel(), taken = c.CreateLabel(), steps = c.CreateLabel();
+            Label turns = c.CreateLabel(), whole = c.CreateLabel(), tiles = c.CreateLabel(), taken = c.CreateLabel(), steps = c.CreateLabel();
             Configure(c, _first, _second, _groups, Columns);
             c.mov(_lines, RowBytes);
             c.mov(_rowBytes, Argument(nameof(PackedCall.TileBytes)));
@@ -85,12 +85,7 @@ internal sealed class AmxPairKernels : PackedKernels
 
             c.Label(ref turns);
             c.mov(_steps, Argument(nameof(PackedCall.Longest)));
-            c.cmp(_steps, Argument(nameof(PackedCall.Left)));
-            c.jbe(last);
-            c.mov(_steps, Argument(nameof(PackedCall.Left)));
-            c.Label(ref last);
-            c.mov(Argument(nameof(PackedCall.Turn)), _steps);
-            c.sub(Argument(nameof(PackedCall.Left)), _steps);
+            BeginTurn(c, _steps);
             c.shl(_steps, 10); // The bytes of a turn, which weights go back by where the next tile meets the same.
             c.xor(eax, eax);
             c.cmp(Argument(nameof(PackedCall.Rewind)), 0);

@@ -54,6 +54,19 @@ internal static unsafe class AmxTiles
         c.ldtilecfg(__[rax]);
     }
 
+    /// <summary>Begins a turn of a <see cref="PackedCall"/>: as many steps as a register holds, or as are left.</summary>
+    public static void BeginTurn(Assembler c, AssemblerRegister64 steps)
+    {
+        Label enough = c.CreateLabel();
+        AssemblerMemoryOperand left = PackedKernels.Argument(nameof(PackedCall.Left));
+        c.cmp(steps, left);
+        c.jbe(enough);
+        c.mov(steps, left);
+        c.Label(ref enough);
+        c.mov(PackedKernels.Argument(nameof(PackedCall.Turn)), steps);
+        c.sub(left, steps);
+    }
+
     private static nint Configuration((int First, int Second, int Sums, int Columns) shape) => Shape(tile =>
     {
         bool isSecond = shape.Second > 0 && (tile == 5 || (tile < 4 && tile >= shape.Sums));
