@@ -302,9 +302,9 @@ internal static unsafe class PackedProduct
                     {
                         n = Call(in part, in kernels, ref call, x, tile, first, end, group == from, call.Weights + part.GroupBytes);
                         float* sums = results;
-                        for (int t = 0, rows; t < n; t++)
+                        for (int t = 0; t < n; t++)
                         {
-                            rows = part.RowsOf(tile + t);
+                            int rows = part.RowsOf(tile + t);
                             for (int s = 0; s < streams; s++, sums += rows * GroupRows) Store(in part, sums, rows, group + s * count, tile + t);
                         }
                     }
