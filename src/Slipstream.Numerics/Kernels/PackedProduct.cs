@@ -36,11 +36,11 @@ internal static unsafe class PackedProduct
     // Results, of sixteen floats each, that are made of one tile before they are stored: its rows lie far apart.
     private const int MaxStored = 32;
 
-    // Rows of results of both layers that are combined at once, for two groups each: they stay in the first-level cache.
-    private const int CombinedRows = 96, CombinedGroups = NextForm.Columns / GroupRows;
+    // Rows of results of both layers that are combined at once, for two groups each: they stay in the first-level cache. Where weights are made something of for all rows: in the second-level cache.
+    private const int CombinedRows = 96, CombinedGroups = NextForm.Columns / GroupRows, CombinedTileRows = PackedKernels.MostStored / (2 * CombinedGroups);
 
     // Bytes of results that are made before they are stored or combined; what kernels need besides follows them.
-    private static readonly int ResultBytes = Math.Max(PackedKernels.MostStored, 2 * CombinedGroups * CombinedRows) * GroupRows * sizeof(float);
+    private const int ResultBytes = PackedKernels.MostStored * GroupRows * sizeof(float);
 
     // Rows of activations for each thread from which on each takes its own ones, which the jobs before and after give it too, and goes over all weights: what the threads then hand to each other
     // would cost more than what they read twice. And where weights are made something of, which each then would do: for more rows that is little.
@@ -48,6 +48,9 @@ internal static unsafe class PackedProduct
 
     // Bytes of weights, times rows, under which a range is not worth another thread: about a microsecond.
     private const long LeastWork = 64 << 10;
+
+    // After the room for results and for what kernels make.
+    private static nint* ShapeOf(float* results) => (nint*)((byte*)results + ResultBytes + AmxIntegerKernels.ScratchBytes);
 
     /// <summary>Computes <c>y = x · Wᵀ</c> for each layer; the outputs of layers that are null are empty.</summary>
     /// <param name="layers">The layers.</param>
@@ -93,7 +96,8 @@ internal static unsafe class PackedProduct
             if (layer is null) return;
             bool exact = index >= exactFrom && layer.HasExactForm;
             byte* rows = own ? null : layer.FormOf(x, pool, exact, layers.Zero);
-            part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, layer.EmittedFor(x), atOnce ? CombinedRows : int.MaxValue);
+            PackedKernels? kernels = layer.EmittedFor(x);
+            part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, kernels, !atOnce ? int.MaxValue : kernels is { TakesGroupAtOnce: true } ? CombinedTileRows : CombinedRows);
         }
     }
 
@@ -111,13 +115,16 @@ internal static unsafe class PackedProduct
 
         /// <summary>Calls of tiles by a group, or by groups so far apart.</summary>
         public PackedCall CallOf(float* results, nint groupStride)
-            => new() { Results = results, Scratch = (byte*)results + ResultBytes, Blocks = Blocks, GroupStride = groupStride, TileBytes = TileBytes, NextTile = RowsTogether / TileRows * TileBytes, Rewind = GroupBytes };
+            => new() { Results = results, Scratch = (byte*)results + ResultBytes, Shape = ShapeOf(results), Blocks = Blocks, GroupStride = groupStride, TileBytes = TileBytes, NextTile = RowsTogether / TileRows * TileBytes, Rewind = GroupBytes };
 
         /// <summary>Rows of a tile: fewer in the last.</summary>
         public int RowsOf(int tile) => RowsOf(tile, 1);
 
         /// <summary>Rows of tiles.</summary>
         public int RowsOf(int tile, int count) => Math.Min(Rows, (tile + count) * RowsTogether) - tile * RowsTogether;
+
+        /// <summary>Rows that kernels make of tiles: of whole ones, where they take the last as one.</summary>
+        public int RowsMade(int tile, int count) => TakesGroupAtOnce ? count * RowsTogether : RowsOf(tile, count);
 
         public Part(PackedLinear layer, byte* x, int rows, bool exact, float* y, int stride, int shares, PackedKernels? kernels, int mostRows)
         {
@@ -160,14 +167,7 @@ internal static unsafe class PackedProduct
             // Kernels of whole tiles take the last as one.
             int whole = kernels.TakesGroupAtOnce ? (rows + together - 1) / together : rows / together, rest = rows - Math.Min(rows, whole * together), asked = layer.Fetch;
             if (whole > 0) First = kernels.Entry(together, groups, asked);
-            if (tiles > 1 && kernels.TakesGroupAtOnce)
-            {
-                (AskingTiles, asked) = (1, 1);
-                Asking = kernels.Entry(together, groups, asked);
-                asked = PackedKernels.Nothing;
-                Quiet = kernels.Entry(together, groups, asked);
-            }
-            else if (tiles > 1)
+            if (tiles > 1)
             {
                 int steps = (layer.InFeatures + kernels.StepColumns - 1) / kernels.StepColumns, lines = (int)((layer.GroupBytes + 63) / 64);
                 asked = Math.Min(kernels.MaxLines, (lines + steps * tiles - 1) / (steps * tiles));
@@ -205,14 +205,16 @@ internal static unsafe class PackedProduct
         {
             // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results are written before they are read, and have room for what one call makes,
             // and each output is as wide as its layer.
-            byte* room = stackalloc byte[Lines.Bytes + ResultBytes + AmxIntegerKernels.ScratchBytes];
+            byte* room = stackalloc byte[Lines.Bytes + ResultBytes + AmxIntegerKernels.ScratchBytes + sizeof(nint)];
             float* results = (float*)Lines.Align(room);
+            *ShapeOf(results) = 0;
             for (int share = from / Groups; share * Groups < to; share++)
             {
                 (int first, int end) = (Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups));
                 if (AtOnce) MultiplyAndCombine(first, end, share, worker, results);
                 else Multiply(first, end, share, worker, results);
             }
+            if (*ShapeOf(results) != 0) AmxTiles.Release();
         }
 
         // A range of the groups of all parts, one part after another or, where results are combined, side by side; by a share of the rows.
@@ -272,8 +274,8 @@ internal static unsafe class PackedProduct
         private static void MultiplyTile(in Part part, byte* x, int from, int count, int streams, float* results)
         {
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
-            int rows = part.Rows, most = part.TakesGroupAtOnce ? 1 : Math.Max(1, MaxStored / (rows * streams));
-            delegate* unmanaged<PackedCall*, void> kernel = rows < part.RowsTogether && !part.TakesGroupAtOnce ? kernels.Rest : kernels.First;
+            int rows = part.Rows, most = Math.Max(1, MaxStored / (rows * streams));
+            delegate* unmanaged<PackedCall*, void> kernel = rows < part.RowsTogether ? kernels.Rest : kernels.First;
             PackedCall call = part.CallOf(results, count * part.GroupBytes) with { Activations = x, NextTile = 0, Rewind = 0 };
             for (int group = from, n; group < from + count; group += n)
             {
@@ -287,25 +289,26 @@ internal static unsafe class PackedProduct
             }
         }
 
-        // Tiles by weights in `streams` runs of `count` groups each, one group of every run at a time.
+        // Tiles by weights in `streams` runs of `count` groups each, one group of every run at a time; or, where weights are not a matter of memory, by as many groups beside each other.
         private static void MultiplyTiles(in Part part, byte* x, int from, int count, int streams, int firstTile, int endTile, float* results)
         {
             ref readonly Kernels kernels = ref streams > 1 ? ref part.Several : ref part.Single;
-            PackedCall call = part.CallOf(results, count * part.GroupBytes);
+            (int step, int apart) = part.TakesGroupAtOnce ? (streams, 1) : (1, count);
+            PackedCall call = part.CallOf(results, apart * part.GroupBytes);
             for (int first = firstTile; first < endTile; first += part.CachedTiles)
             {
                 int end = Math.Min(endTile, first + part.CachedTiles);
-                for (int group = from; group < from + count; group++)
+                for (int i = 0, group = from; i < count; i++, group += step)
                 {
                     call.Weights = part.Packed + group * part.GroupBytes;
                     for (int tile = first, n; tile < end; tile += n)
                     {
-                        n = Call(in part, in kernels, ref call, x, tile, first, end, group == from, call.Weights + part.GroupBytes);
+                        n = Call(in part, in kernels, ref call, x, tile, first, end, group == from, call.Weights + step * part.GroupBytes);
                         float* sums = results;
                         for (int t = 0; t < n; t++)
                         {
-                            int rows = part.RowsOf(tile + t);
-                            for (int s = 0; s < streams; s++, sums += rows * GroupRows) Store(in part, sums, rows, group + s * count, tile + t);
+                            int rows = part.RowsOf(tile + t), made = part.RowsMade(tile + t, 1);
+                            for (int s = 0; s < streams; s++, sums += made * GroupRows) Store(in part, sums, rows, group + s * apart, tile + t);
                         }
                     }
                 }
@@ -343,7 +346,7 @@ internal static unsafe class PackedProduct
             (int firstTile, int endTile) = Tiles(in gate, share);
             for (int first = firstTile; first < endTile; first += gate.CachedTiles)
             {
-                int end = Math.Min(endTile, first + gate.CachedTiles), each = (Math.Min(gate.Rows, end * gate.RowsTogether) - first * gate.RowsTogether) * GroupRows;
+                int end = Math.Min(endTile, first + gate.CachedTiles), each = gate.RowsMade(first, end - first) * GroupRows;
                 for (int group = from; group < to; group += CombinedGroups)
                 {
                     int groups = Math.Min(CombinedGroups, to - group), count = groups * each;
@@ -358,7 +361,7 @@ internal static unsafe class PackedProduct
                     {
                         int rows = gate.RowsOf(tile);
                         float* x = results + (tile - first) * gate.RowsTogether * GroupRows * (together ? groups : 1);
-                        nint apart = together ? rows * GroupRows : each;
+                        nint apart = together ? gate.RowsMade(tile, 1) * GroupRows : each;
                         if (Form is { } form) form.Write(new NextBlock { X = x, HalfStride = apart, FirstRow = tile * gate.RowsTogether, Rows = rows, Index = group / CombinedGroups });
                         else
                             for (int i = 0; i < groups; i++) Store(in gate, x + i * apart, rows, group + i, tile);
@@ -383,7 +386,7 @@ internal static unsafe class PackedProduct
                 for (int tile = first, n; tile < end; tile += n)
                 {
                     n = Call(in part, in kernels, ref call, part.X, tile, first, end, fresh, i + streams < groups ? call.Weights + part.GroupBytes : after);
-                    call.Results += streams * part.RowsOf(tile, n) * GroupRows;
+                    call.Results += streams * part.RowsMade(tile, n) * GroupRows;
                 }
             }
         }

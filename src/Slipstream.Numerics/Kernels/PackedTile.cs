@@ -37,8 +37,14 @@ internal unsafe struct PackedCall
     /// <inheritdoc cref="Left"/>
     public byte* TurnActivations;
 
+    /// <summary>Where what such kernels ask for ends, of the first group.</summary>
+    public nint AskedEnd;
+
     /// <summary>Room for what such kernels make of weights and of sums, on a line.</summary>
     public byte* Scratch;
+
+    /// <summary>Which shape (<see cref="Emitted.AmxTiles"/>) the thread's tiles have, 0 for none: it stays from call to call, for it takes as long as some products.</summary>
+    public nint* Shape;
 }
 
 /// <summary>Products of packed weights and quantised activations with the vector instructions .NET exposes.</summary>

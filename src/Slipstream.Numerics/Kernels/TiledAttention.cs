@@ -99,7 +99,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
             for (int i = from; i < to; i++)
                 if (_split) AttendSpan(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
                 else AttendItem(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
-        if (work.TileRows > 0) AmxAttentionKernels.Release();
+        if (work.TileRows > 0) AmxTiles.Release();
     }
 
     // What comes after the last part.

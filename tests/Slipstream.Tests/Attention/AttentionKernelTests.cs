@@ -309,8 +309,8 @@ public sealed unsafe class AttentionKernelTests
                         Assert.InRange(MachineCode.Check(PairKernels.Weigh(rows, vectors, asks).Assemble(windows), windows).Count, 100, 600);
                         Assert.InRange(MachineCode.Check(PairKernels.AddValues(rows, vectors, asks).Assemble(windows), windows).Count, 40, 180);
                     }
-            Assert.InRange(MachineCode.Check(AmxAttentionKernels.Frame.Configure.Assemble(windows), windows).Count, 15, 60);
-            Assert.InRange(MachineCode.Check(AmxAttentionKernels.Frame.Release.Assemble(windows), windows).Count, 15, 60);
+            Assert.InRange(MachineCode.Check(AmxTiles.Frame.Configure.Assemble(windows), windows).Count, 15, 60);
+            Assert.InRange(MachineCode.Check(AmxTiles.Frame.Release.Assemble(windows), windows).Count, 15, 60);
             for (int rows = 1; rows <= AttentionPairs.MaxTileRows; rows++)
                 for (int vectors = 1; vectors <= AttentionPairs.Columns / 16; vectors++)
                     foreach (int asks in (ReadOnlySpan<int>)[0, 1, 2, 4])
@@ -376,7 +376,7 @@ public sealed unsafe class AttentionKernelTests
 
         public void Dispose()
         {
-            if (_isConfigured) AmxAttentionKernels.Release();
+            if (_isConfigured) AmxTiles.Release();
         }
     }
 

@@ -54,11 +54,11 @@ public sealed class LinearGroupTests
     [InlineData("BF16", "BF16")]
     public void Combined_results_are_those_of_the_two_layers_combined_afterwards(string first, string second)
     {
-        const int Outputs = 73;
+        const int Outputs = 73, MostRows = 300;
         using NativeBuffer<byte> weights = new(Outputs * Width * sizeof(float));
         Random random = new(2);
         foreach (ref byte value in weights.Span(0, (int)weights.Length)) value = (byte)(random.Next(256) & 0xBF);
-        using NativeBuffer<float> source = Products.RandomFloats(131 * Width, 4);
+        using NativeBuffer<float> source = Products.RandomFloats(MostRows * Width, 4);
         foreach (int threads in (ReadOnlySpan<int>)[1, 2, 3])
         {
             using ComputePool pool = new(threads);
@@ -66,8 +66,8 @@ public sealed class LinearGroupTests
             foreach (KernelTier tier in PackedProductTests.Tiers)
                 foreach (ActivationPrecision precision in first == "BF16" ? [ActivationPrecision.Bf16] : (ReadOnlySpan<ActivationPrecision>)[ActivationPrecision.Int8, ActivationPrecision.Int16])
                 {
-                    using Activations x = new(131, Width, precision, tier);
-                    foreach (int rows in (ReadOnlySpan<int>)[1, 2, 3, 5, 9, 33, 131])
+                    using Activations x = new(MostRows, Width, precision, tier);
+                    foreach (int rows in (ReadOnlySpan<int>)[1, 2, 3, 5, 9, 33, 131, MostRows])
                     {
                         float[] left = new float[rows * Outputs], right = new float[rows * Outputs], expected = new float[rows * Outputs];
                         Set(x, source, rows);

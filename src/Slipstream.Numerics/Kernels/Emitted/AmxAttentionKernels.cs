@@ -9,7 +9,7 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 /// The kernels of <see cref="AttentionPairs"/> for the matrix unit: up to sixteen rows and four tiles of sums, which are 64 keys or 64 columns. Groups of keys are tiles as they lie, and so are two groups of values that follow each other.
 /// </summary>
 /// <remarks>
-/// A configuration takes longer than the products of a block (82 ns, and 50 for sixteen rows by 64 keys of 64 columns), so one serves all kernels of a number of rows, and stays until <see cref="Release"/>: tiles 0 to 3 have sums, 4 and 6 rows of
+/// A configuration takes longer than the products of a block (82 ns, and 50 for sixteen rows by 64 keys of 64 columns), so one serves all kernels of a number of rows, and stays until <see cref="AmxTiles.Release"/>: tiles 0 to 3 have sums, 4 and 6 rows of
 /// queries or weights, 5 and 7 keys or values; the first of both 32 columns, the second 16.
 /// </remarks>
 internal static unsafe class AmxAttentionKernels
@@ -19,20 +19,11 @@ internal static unsafe class AmxAttentionKernels
     // One for each number of rows.
     private static readonly nint[] s_shapes = [.. Enumerable.Range(1, Rows).Select(rows => Shape(tile => (tile switch { 5 => Whole, 7 => Half, _ => rows }, tile == 6 ? RowBytes / 2 : RowBytes)))];
 
-    private static readonly EmittedKernel<byte> ConfigureKernel = new("the shape of tiles", c => c.ldtilecfg(__[rcx])), ReleaseKernel = new("the end of tiles", c => c.tilerelease());
-
     private static readonly EmittedKernel<ScoreCall>[] WeighKernels = [.. Kinds.Select(s => new EmittedKernel<ScoreCall>("scores in tiles", c => EmitWeigh(c, s.Rows, s.Vectors, s.Asks)))];
     private static readonly EmittedKernel<ValueCall>[] ValueKernels = [.. Kinds.Select(s => new EmittedKernel<ValueCall>("values in tiles", c => EmitValues(c, s.Rows, s.Vectors, s.Asks)))];
 
-    /// <summary>The kernels that give tiles a shape, and that take it away.</summary>
-    internal static (EmittedKernel<byte> Configure, EmittedKernel<byte> Release) Frame => (ConfigureKernel, ReleaseKernel);
-
     /// <summary>Gives this thread's tiles the shape for so many rows, 1 to 16, which kernels of as many rows expect.</summary>
-    // SAFETY: (both) kernels that read 64 bytes, or nothing.
-    public static void Configure(int rows) => ConfigureKernel.Brief((byte*)s_shapes[rows - 1]);
-
-    /// <summary>Takes the shape away: what has none need not be saved when threads change.</summary>
-    public static void Release() => ReleaseKernel.Brief(null);
+    public static void Configure(int rows) => AmxTiles.Configure(s_shapes[rows - 1]);
 
     /// <summary>The kernel for weights of so many rows and groups of sixteen keys.</summary>
     public static EmittedKernel<ScoreCall> Weigh(int rows, int groups, int asks) => WeighKernels[Index(rows, groups, asks)];

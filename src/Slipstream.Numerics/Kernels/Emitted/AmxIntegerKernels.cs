@@ -18,11 +18,14 @@ internal sealed class AmxIntegerKernels : PackedKernels
     /// <summary>Bytes that a kernel needs for what it makes of weights, and of sums.</summary>
     public const int ScratchBytes = AmxIntegerKernelEmitter.ScratchBytes;
 
+    // Tiles of weights that each tile of activations is loaded for.
+    private const int MostGroups = 2;
+
     private static readonly ConcurrentDictionary<PackedLayout, AmxIntegerKernels> s_all = [];
 
     private readonly PackedLayout _layout;
 
-    private AmxIntegerKernels(PackedLayout layout) : base("packed, in tiles", Rows, maxGroups: 1, accumulators: 1, maxLines: 1, accumulatorRows: Rows) => _layout = layout;
+    private AmxIntegerKernels(PackedLayout layout) : base("packed, in tiles", Rows, MostGroups, accumulators: MostGroups, maxLines: 3, accumulatorRows: Rows) => _layout = layout;
 
     /// <summary>The kernels of a layout.</summary>
     public static AmxIntegerKernels Of(PackedLayout layout) => s_all.GetOrAdd(layout, static l => new AmxIntegerKernels(l));
@@ -35,50 +38,48 @@ internal sealed class AmxIntegerKernels : PackedKernels
 
     public override bool TakesGroupAtOnce => true;
 
-    public override int GroupsTogether(int rows, int fetch) => 1;
+    public override int GroupsTogether(int rows, int fetch) => MostGroups;
 
     public override int RowsTogether(int rows) => Rows;
 
-    private protected override void Emit(Assembler c, int rows, int groups, int fetch) => new AmxIntegerKernelEmitter(c, _layout, fetch).Emit();
+    private protected override void Emit(Assembler c, int rows, int groups, int fetch) => new AmxIntegerKernelEmitter(c, _layout, groups, fetch).Emit();
 }
 
-/// <summary>Writes one kernel: tiles of sixteen rows of activations by a group of sixteen weight rows.</summary>
+/// <summary>Writes one kernel: tiles of sixteen rows of activations by one or two groups of sixteen weight rows.</summary>
 internal sealed class AmxIntegerKernelEmitter
 {
-    // Records of 32 columns in a turn: their weights as bfloat16 stay in the first-level cache while all tiles pass.
-    private const int TurnRecords = 16;
+    // Records of 32 columns in a turn, of all groups: their weights as bfloat16 stay in the first-level cache while all tiles pass.
+    private const int MostRecords = 16;
 
     // Tiles of sums that are on their way from the matrix unit through memory to the vectors: a store waits for a product, a load for a store.
-    private const int Ring = 4, StoreLag = 2;
+    private const int Sums = 4;
 
     // Parts of the scratch.
-    private const int HalvesAt = Ring * Bytes, ScalesAt = HalvesAt + 2 * Bytes, MaxSteps = 2 * TurnRecords, OffsetsAt = ScalesAt + MaxSteps * RowBytes, WeightsAt = OffsetsAt + MaxSteps * RowBytes;
-
-    // Bytes of weights beyond a turn's that are asked for while it is multiplied, where nobody did before: while a turn is converted, memory rests.
-    private const int Lead = 10 << 10;
+    private const int HalvesAt = Sums * Bytes, ScalesAt = HalvesAt + 2 * Bytes, MaxSteps = 2 * MostRecords, OffsetsAt = ScalesAt + MaxSteps * RowBytes, WeightsAt = OffsetsAt + MaxSteps * RowBytes;
 
     private const byte AAndBOrC = 0xEA, AOrBAndC = 0xF8;
-    private const int Sums = 0, First = 16;
+
+    private const int First = 16, Registers = 30; // Of what makes codes; and for results, all but two.
 
     private readonly Assembler c;
     private readonly PackedLayout _layout;
-    private readonly int _fetch, _stepsOfRecord, _stepBytes;
+    private readonly int _groups, _fetch, _ring, _turnRecords, _stepsOfRecord, _stepBytes;
     private readonly PackedCodes _unpacking;
-    private readonly AssemblerRegisterZMM _code = Zmm(First), _low = Zmm(First + 1), _high = Zmm(First + 2), _table = Zmm(First + 3), _table2 = Zmm(First + 4), _number = Zmm(First + 5), _scale = Zmm(First + 6), _offset = Zmm(First + 7), _second = Zmm(First + 8);
-    private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _x = rax, _weights = r8, _scales = r9, _lines = r10, _count = r11, _results = rbx, _tiles = r12, _tile = r13, _after = r14, _scratch = r15;
-    private readonly AssemblerRegisterYMM _lower = new(Register.YMM0 + First); // Of the codes.
+    private readonly AssemblerRegisterZMM _code = Zmm(First), _low = Zmm(First + 1), _high = Zmm(First + 2), _table = Zmm(First + 3), _table2 = Zmm(First + 4), _number = Zmm(First + 5), _offset = Zmm(First + 7), _second = Zmm(First + 8), _scale = Zmm(Registers), _result = Zmm(Registers + 1);
+    private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _stride = rsi, _x = rax, _weights = r8, _scales = r9, _lines = r10, _count = r11, _results = rbx, _tiles = r12, _tile = r13, _after = r14, _scratch = r15;
     private readonly List<(Label From, Label Back, int Slot, int Step)> _wide = [];
 
     /// <summary>Bytes of scratch.</summary>
-    public const int ScratchBytes = WeightsAt + TurnRecords * Bytes;
+    public const int ScratchBytes = WeightsAt + MostRecords * Bytes;
 
-    public AmxIntegerKernelEmitter(Assembler assembler, PackedLayout layout, int fetch)
+    public AmxIntegerKernelEmitter(Assembler assembler, PackedLayout layout, int groups, int fetch)
     {
         c = assembler;
-        (_layout, _fetch) = (layout, fetch);
+        (_layout, _groups, _fetch) = (layout, groups, fetch);
+        (_ring, _turnRecords) = (Sums / groups, MostRecords / groups);
         _stepsOfRecord = PackedLayout.PlaneLength / layout.GroupLength;
         _stepBytes = Bytes / _stepsOfRecord;
-        _unpacking = new PackedCodes(assembler, layout, Zmm(29), Zmm(30), Zmm(31));
+        _unpacking = new PackedCodes(assembler, layout, Zmm(27), Zmm(28), Zmm(29));
     }
 
     private bool IsWhole => _stepsOfRecord == 1; // Steps of 32 columns, which may be wide.
@@ -88,15 +89,18 @@ internal sealed class AmxIntegerKernelEmitter
     public void Emit()
     {
         Label turns = c.CreateLabel(), tiles = c.CreateLabel(), zeros = c.CreateLabel(), multiply = c.CreateLabel(), end = c.CreateLabel();
-        Configure(c, Rows, 0, Ring, _layout.GroupLength);
-        BeginCodes();
+        GiveShape(c, Rows, 0, Sums, _layout.GroupLength);
+        c.mov(ebx, 0xF0); // The upper half of a vector.
+        c.kmovd(k1, ebx);
         c.mov(_lines, RowBytes);
         c.mov(_scratch, Argument(nameof(PackedCall.Scratch)));
         c.mov(_block, Argument(nameof(PackedCall.Weights)));
         if (_fetch > PackedKernels.Nothing)
         {
             c.mov(_after, Argument(nameof(PackedCall.After)));
-            c.sub(_after, _block); // As a distance.
+            c.imul(_count, Argument(nameof(PackedCall.Blocks)), _layout.BlockBytes);
+            c.add(_count, _after);
+            c.mov(Argument(nameof(PackedCall.AskedEnd)), _count);
         }
         c.mov(_tile, Argument(nameof(PackedCall.Activations)));
         c.mov(Argument(nameof(PackedCall.TurnActivations)), _tile);
@@ -105,28 +109,40 @@ internal sealed class AmxIntegerKernelEmitter
         c.mov(Argument(nameof(PackedCall.First)), 1);
 
         c.Label(ref turns);
-        c.mov(_count, TurnRecords);
+        c.mov(_count, _turnRecords);
         BeginTurn(c, _count);
-        ConvertTurn();
+        BeginCodes();
+        c.mov(_tile, _block);
+        ConvertTurn(0);
+        for (int g = 1; g < _groups; g++)
+        {
+            c.mov(_x, _block); // The next turn's.
+            c.mov(_block, _tile);
+            c.add(_block, Argument(nameof(PackedCall.GroupStride)));
+            c.mov(_count, Argument(nameof(PackedCall.Turn)));
+            ConvertTurn(g);
+            c.mov(_block, _x);
+        }
 
         c.mov(_tiles, Argument(nameof(PackedCall.Tiles)));
         c.mov(_results, Argument(nameof(PackedCall.Results)));
         c.mov(_tile, Argument(nameof(PackedCall.TurnActivations)));
         c.Label(ref tiles);
+        if (_fetch > PackedKernels.Nothing) BeginAsking();
         c.mov(_x, _tile);
         c.lea(_weights, __[_scratch + WeightsAt]);
         c.lea(_scales, __[_scratch + ScalesAt]);
-        if (_fetch < PackedKernels.Nothing) c.lea(_after, __[_block + Lead]);
         c.cmp(Argument(nameof(PackedCall.First)), 0);
         c.jne(zeros);
-        for (int row = 0; row < Rows; row++) c.vmovups(Zmm(Sums + row), __zmmword_ptr[_results + RowBytes * row]);
+        for (int i = 0; i < InRegisters; i++) c.vmovups(Zmm(i), ResultOf(i));
         c.jmp(multiply);
         c.Label(ref zeros);
-        for (int row = 0; row < Rows; row++) c.vpxord(Zmm(Sums + row), Zmm(Sums + row), Zmm(Sums + row));
+        for (int i = 0; i < InRegisters; i++) c.vpxord(Zmm(i), Zmm(i), Zmm(i));
+        for (int i = InRegisters; i < Rows * _groups; i++) c.vmovups(ResultOf(i), Zmm(0));
         c.Label(ref multiply);
         MultiplyTurn();
-        for (int row = 0; row < Rows; row++) c.vmovups(__zmmword_ptr[_results + RowBytes * row], Zmm(Sums + row));
-        c.add(_results, Bytes);
+        for (int i = 0; i < InRegisters; i++) c.vmovups(ResultOf(i), Zmm(i));
+        c.add(_results, Bytes * _groups);
         c.add(_tile, Argument(nameof(PackedCall.TileBytes)));
         c.dec(_tiles);
         c.jnz(tiles);
@@ -139,15 +155,31 @@ internal sealed class AmxIntegerKernelEmitter
         c.jmp(end);
         foreach ((Label from, Label back, int slot, int step) in _wide) Halves(from, back, slot, step);
         c.Label(ref end);
-        c.tilerelease();
+        c.nop();
     }
+
+    // Memory is asked for some lines at every step, not for many at once, which the matrix unit would wait for; and for lines that are near when all have been.
+    private void BeginAsking()
+    {
+        Label some = c.CreateLabel();
+        c.mov(_stride, Argument(nameof(PackedCall.GroupStride)));
+        c.cmp(_after, Argument(nameof(PackedCall.AskedEnd)));
+        c.jb(some);
+        c.mov(Argument(nameof(PackedCall.AskedEnd)), 0);
+        c.mov(_after, _scratch);
+        c.xor(esi, esi);
+        c.Label(ref some);
+    }
+
+    // Results of a tile stay in registers while it is multiplied, but for as many as these are short of.
+    private int InRegisters => Math.Min(Registers, Rows * _groups);
+
+    private AssemblerMemoryOperand ResultOf(int index) => __zmmword_ptr[_results + RowBytes * index];
 
     // What turns codes into bfloat16: tables of up to five or six bits; for eight, a float whose last bits are the code, from which one is subtracted.
     private void BeginCodes()
     {
         _unpacking.Begin();
-        c.mov(ebx, 0xF0); // The upper half of a vector.
-        c.kmovd(k1, ebx);
         if (Bits == 8)
         {
             Broadcast(_table, BitConverter.SingleToInt32Bits((1 << 23) + _layout.Zero));
@@ -173,12 +205,17 @@ internal sealed class AmxIntegerKernelEmitter
         c.vpbroadcastd(register, ebx);
     }
 
-    /// <summary>Makes bfloat16 of the codes of a turn, and floats of its scales and offsets.</summary>
-    private void ConvertTurn()
+    // Where the weights and scales of a group lie after those of the first.
+    private int WeightsOf(int group) => group * _turnRecords * Bytes;
+
+    private int ScalesOf(int group) => group * _turnRecords * _stepsOfRecord * RowBytes;
+
+    /// <summary>Makes bfloat16 of the codes of a turn of a group, and floats of its scales and offsets.</summary>
+    private void ConvertTurn(int group)
     {
         Label blocks = c.CreateLabel(), records = c.CreateLabel();
-        c.lea(_weights, __[_scratch + WeightsAt]);
-        c.lea(_scales, __[_scratch + ScalesAt]);
+        c.lea(_weights, __[_scratch + (WeightsAt + WeightsOf(group))]);
+        c.lea(_scales, __[_scratch + (ScalesAt + ScalesOf(group))]);
         c.Label(ref blocks);
         c.vcvtph2ps(_scale, __ymmword_ptr[_block]);
         if (_layout.HasOffsets) c.vcvtph2ps(_offset, __ymmword_ptr[_block + PackedLayout.OffsetsAt]);
@@ -209,7 +246,7 @@ internal sealed class AmxIntegerKernelEmitter
         int lines = (at + _layout.PlaneBytes + RowBytes - 1) / RowBytes, asked = 0;
         for (int step = 0; step < 8; step++)
         {
-            for (; _fetch > PackedKernels.Nothing && asked < lines && asked * 8 <= step * lines; asked++) c.prefetcht1(__byte_ptr[planes + _after + RowBytes * asked]);
+            for (; _fetch < PackedKernels.Nothing && asked < lines && asked * 8 <= step * lines; asked++) c.prefetcht1(__byte_ptr[planes + (_turnRecords * _layout.StepBytes + RowBytes * asked)]);
             Step(planes, at, step / 4, step % 4, __zmmword_ptr[_weights + 2 * RowBytes * step], __zmmword_ptr[_weights + 2 * RowBytes * step + RowBytes]);
         }
         c.add(_weights, Bytes);
@@ -298,19 +335,20 @@ internal sealed class AmxIntegerKernelEmitter
     }
 
     /// <summary>
-    /// One tile by the weights of a turn. Products, stores of their sums and what is made of these are steps apart, in quads; steps that are no quad come first, and the processor goes on with the quads while it waits for them.
+    /// One tile by the weights of a turn. Products, stores of their sums and what is made of these are steps apart, in rings; steps that are no whole ring come first, and the processor goes on with the rings while it waits for them.
     /// </summary>
     private void MultiplyTurn()
     {
-        Label quads = c.CreateLabel(), next = c.CreateLabel(), drain = c.CreateLabel(), end = c.CreateLabel();
+        Label rings = c.CreateLabel(), next = c.CreateLabel(), drain = c.CreateLabel(), end = c.CreateLabel();
+        int lag = _ring / 2;
         c.mov(_count, Argument(nameof(PackedCall.Turn)));
         if (!IsWhole) c.add(_count, _count);
-        for (int few = _stepsOfRecord; few < Ring; few += _stepsOfRecord)
+        for (int few = _stepsOfRecord; few < _ring; few += _stepsOfRecord)
         {
-            bool isLast = few + _stepsOfRecord == Ring;
-            Label other = isLast ? quads : c.CreateLabel();
+            bool isLast = few + _stepsOfRecord == _ring;
+            Label other = isLast ? rings : c.CreateLabel();
             c.mov(_bytes, _count);
-            c.and(_bytes, Ring - 1);
+            c.and(_bytes, _ring - 1);
             c.cmp(_bytes, few);
             c.jne(other);
             for (int step = 0; step < few; step++) Product(step, step);
@@ -320,31 +358,31 @@ internal sealed class AmxIntegerKernelEmitter
             c.sub(_count, few);
             c.jz(end);
             if (isLast) continue;
-            c.jmp(quads);
+            c.jmp(rings);
             c.Label(ref other);
         }
-        c.Label(ref quads);
-        for (int step = 0; step < Ring; step++)
+        c.Label(ref rings);
+        for (int step = 0; step < _ring; step++)
         {
             Product(step, step);
-            if (step >= StoreLag) Store(step - StoreLag);
+            if (step >= lag) Store(step - lag);
         }
-        NextSteps(Ring);
-        c.sub(_count, Ring);
+        NextSteps(_ring);
+        c.sub(_count, _ring);
         c.Label(ref next);
         c.jz(drain);
-        for (int step = 0; step < Ring; step++)
+        for (int step = 0; step < _ring; step++)
         {
             Product(step, step);
-            Store((step + Ring - StoreLag) % Ring);
-            Add(step, step - Ring);
+            Store((step + _ring - lag) % _ring);
+            Add(step, step - _ring);
         }
-        NextSteps(Ring);
-        c.sub(_count, Ring);
+        NextSteps(_ring);
+        c.sub(_count, _ring);
         c.jmp(next);
         c.Label(ref drain);
-        for (int step = Ring - StoreLag; step < Ring; step++) Store(step);
-        for (int step = 0; step < Ring; step++) Add(step, step - Ring);
+        for (int step = _ring - lag; step < _ring; step++) Store(step);
+        for (int step = 0; step < _ring; step++) Add(step, step - _ring);
         c.Label(ref end);
         c.nop();
     }
@@ -354,13 +392,16 @@ internal sealed class AmxIntegerKernelEmitter
         c.add(_x, count / _stepsOfRecord * QuantizedTiles.RecordBytes);
         c.add(_weights, count * _stepBytes);
         c.add(_scales, count * RowBytes);
-        if (_fetch < PackedKernels.Nothing) c.add(_after, count * _layout.StepBytes / _stepsOfRecord);
+        if (_fetch > PackedKernels.Nothing) c.add(_after, count / _stepsOfRecord * _fetch * RowBytes);
     }
 
     // A step's place in the records, counted from the registers: it may be before them.
     private int RecordOf(int step) => (step >> (_stepsOfRecord - 1)) * QuantizedTiles.RecordBytes;
 
     private int HalfOf(int step) => step & (_stepsOfRecord - 1);
+
+    // The tile of sums of a step's place in the ring.
+    private AssemblerRegisterTMM SumsOf(int slot, int group) => Tmm(slot * _groups + group);
 
     private void Product(int slot, int step)
     {
@@ -370,11 +411,18 @@ internal sealed class AmxIntegerKernelEmitter
             c.cmp(__dword_ptr[_x + (RecordOf(step) + QuantizedTiles.WideAt)], 0);
             c.jne(isWide);
         }
-        for (int line = 0, bytes = _layout.StepBytes / _stepsOfRecord; _fetch < PackedKernels.Nothing && line * RowBytes < bytes; line++) c.prefetcht1(__byte_ptr[_after + (bytes * step + RowBytes * line)]);
-        c.tileloadd(Tmm(6), __[_weights + _lines] + _stepBytes * step);
-        c.tileloadd(Tmm(4), __[_x + _lines] + (RecordOf(step) + RowBytes / 2 * HalfOf(step)));
-        c.tilezero(Tmm(slot));
-        c.tdpbf16ps(Tmm(slot), Tmm(4), Tmm(6));
+        for (int g = 0; g < _groups; g++)
+        {
+            c.tileloadd(Tmm(6 + g), __[_weights + _lines] + (WeightsOf(g) + _stepBytes * step));
+            if (g == 0) c.tileloadd(Tmm(4), __[_x + _lines] + (RecordOf(step) + RowBytes / 2 * HalfOf(step)));
+            c.tilezero(SumsOf(slot, g));
+            c.tdpbf16ps(SumsOf(slot, g), Tmm(4), Tmm(6 + g));
+            for (int line = 0; line < _fetch && HalfOf(step) == 0; line++)
+            {
+                int at = RowBytes * (step / _stepsOfRecord * _fetch + line);
+                c.prefetcht1(g == 0 ? __byte_ptr[_after + at] : __byte_ptr[_after + _stride + at]);
+            }
+        }
         if (!IsWhole) return;
         c.Label(ref back);
         _wide.Add((isWide, back, slot, step));
@@ -385,36 +433,63 @@ internal sealed class AmxIntegerKernelEmitter
     {
         c.Label(ref from);
         Label rows = c.CreateLabel();
+        AssemblerRegisterZMM lower = _scale, upper = _result; // Which hold nothing between steps.
         c.xor(edi, edi);
         c.Label(ref rows);
-        c.vmovdqu64(_lower, __ymmword_ptr[_x + _bytes + RecordOf(step)]); // The upper half of the register becomes zeros.
-        c.vmovdqu64(_low.k1.z, __zmmword_ptr[_x + _bytes + RecordOf(step)]);
-        c.vmovdqu64(__zmmword_ptr[_scratch + _bytes + HalvesAt], _code);
-        c.vmovdqu64(__zmmword_ptr[_scratch + _bytes + (HalvesAt + Bytes)], _low);
+        c.vmovdqu64(new AssemblerRegisterYMM(Register.YMM0 + Registers), __ymmword_ptr[_x + _bytes + RecordOf(step)]); // The upper half of the register becomes zeros.
+        c.vmovdqu64(upper.k1.z, __zmmword_ptr[_x + _bytes + RecordOf(step)]);
+        c.vmovdqu64(__zmmword_ptr[_scratch + _bytes + HalvesAt], lower);
+        c.vmovdqu64(__zmmword_ptr[_scratch + _bytes + (HalvesAt + Bytes)], upper);
         c.add(_bytes, RowBytes);
         c.cmp(_bytes, Bytes);
         c.jb(rows);
-        c.tileloadd(Tmm(6), __[_weights + _lines] + _stepBytes * step);
-        c.tilezero(Tmm(slot));
+        for (int g = 0; g < _groups; g++)
+        {
+            c.tileloadd(Tmm(6 + g), __[_weights + _lines] + (WeightsOf(g) + _stepBytes * step));
+            c.tilezero(SumsOf(slot, g));
+        }
         for (int half = 0; half < 2; half++)
         {
             c.tileloadd(Tmm(4), __[_scratch + _lines] + (HalvesAt + Bytes * half));
-            c.tdpbf16ps(Tmm(slot), Tmm(4), Tmm(6));
+            for (int g = 0; g < _groups; g++) c.tdpbf16ps(SumsOf(slot, g), Tmm(4), Tmm(6 + g));
         }
         c.jmp(back);
     }
 
-    private void Store(int slot) => c.tilestored(__[_scratch + _lines] + Bytes * slot, Tmm(slot));
+    private int SumsAt(int slot, int group) => Bytes * (slot * _groups + group);
+
+    private void Store(int slot)
+    {
+        for (int g = 0; g < _groups; g++) c.tilestored(__[_scratch + _lines] + SumsAt(slot, g), SumsOf(slot, g));
+    }
 
     // Sums, scaled, to the results so far; then offsets.
     private void Add(int slot, int step)
     {
-        c.vmovups(_scale, __zmmword_ptr[_scales + RowBytes * step]);
-        if (_layout.HasOffsets) c.vmovups(_offset, __zmmword_ptr[_scales + (OffsetsAt - ScalesAt + RowBytes * step)]);
-        for (int row = 0; row < Rows; row++) c.vfmadd231ps(Zmm(Sums + row), _scale, __zmmword_ptr[_scratch + (Bytes * slot + RowBytes * row)]);
-        if (!_layout.HasOffsets) return;
         int terms = RecordOf(step) + (IsWhole ? QuantizedTiles.TermsAt : QuantizedTiles.GroupTermsAt + RowBytes * HalfOf(step));
-        for (int row = 0; row < Rows; row++) c.vfmadd231ps(Zmm(Sums + row), _offset, __dword_bcst[_x + (terms + sizeof(float) * row)]);
+        for (int g = 0; g < _groups; g++)
+        {
+            int scale = ScalesOf(g) + RowBytes * step, sums = SumsAt(slot, g);
+            AddTimes(g, scale, row => __zmmword_ptr[_scratch + (sums + RowBytes * row)]);
+            if (_layout.HasOffsets) AddTimes(g, scale + OffsetsAt - ScalesAt, row => __dword_bcst[_x + (terms + sizeof(float) * row)]);
+        }
+    }
+
+    private void AddTimes(int group, int factor, Func<int, AssemblerMemoryOperand> values)
+    {
+        c.vmovups(_scale, __zmmword_ptr[_scales + factor]);
+        for (int row = 0; row < Rows; row++)
+        {
+            int i = Rows * group + row;
+            if (i < InRegisters)
+            {
+                c.vfmadd231ps(Zmm(i), _scale, values(row));
+                continue;
+            }
+            c.vmovups(_result, ResultOf(i));
+            c.vfmadd231ps(_result, _scale, values(row));
+            c.vmovups(ResultOf(i), _result);
+        }
     }
 
     private static AssemblerMemoryOperand Argument(string field) => PackedKernels.Argument(field);

@@ -21,7 +21,7 @@ internal sealed class AmxPairKernels : PackedKernels
 
     public override int StepColumns => Columns;
 
-    public override int StoredResults => MostStored;
+    public override int StoredResults => 384;
 
     public override int? CachedBytes => AmxTiles.CachedBytes;
 
@@ -60,7 +60,7 @@ internal sealed class AmxPairKernels : PackedKernels
         public void Emit()
         {
             Label turns = c.CreateLabel(), whole = c.CreateLabel(), tiles = c.CreateLabel(), taken = c.CreateLabel(), steps = c.CreateLabel();
-            Configure(c, _first, _second, _groups, Columns);
+            GiveShape(c, _first, _second, _groups, Columns);
             c.mov(_lines, RowBytes);
             c.mov(_rowBytes, Argument(nameof(PackedCall.TileBytes)));
             for (int g = 0; g < _groups; g++)
@@ -132,7 +132,6 @@ internal sealed class AmxPairKernels : PackedKernels
             c.mov(Argument(nameof(PackedCall.First)), 0);
             c.cmp(Argument(nameof(PackedCall.Left)), 0);
             c.jne(turns);
-            c.tilerelease();
         }
 
         private void Step()

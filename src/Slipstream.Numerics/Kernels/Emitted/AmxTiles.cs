@@ -27,6 +27,8 @@ internal static unsafe class AmxTiles
 
     private const int Tiles = 8, RowBytesAt = 16, RowsAt = 48;
 
+    private static readonly EmittedKernel<byte> ConfigureKernel = new("the shape of tiles", c => c.ldtilecfg(__[rcx])), ReleaseKernel = new("the end of tiles", c => c.tilerelease());
+
     // One for each shape, as long as the process: code has their addresses.
     private static readonly ConcurrentDictionary<(int First, int Second, int Sums, int Columns), nint> s_configurations = [];
 
@@ -38,6 +40,17 @@ internal static unsafe class AmxTiles
         bytes.CopyTo(new Span<byte>(copy, bytes.Length));
         return (nint)copy;
     }
+
+    /// <summary>The kernels that give tiles a shape, and that take it away.</summary>
+    internal static (EmittedKernel<byte> Configure, EmittedKernel<byte> Release) Frame => (ConfigureKernel, ReleaseKernel);
+
+    /// <summary>Gives this thread's tiles a shape.</summary>
+    /// <param name="shape">Of <see cref="Shape"/>.</param>
+    // SAFETY: (both) kernels that read 64 bytes, or nothing.
+    public static void Configure(nint shape) => ConfigureKernel.Brief((byte*)shape);
+
+    /// <summary>Takes the shape away: what has none need not be saved when threads change.</summary>
+    public static void Release() => ReleaseKernel.Brief(null);
 
     /// <summary>A tile by its number.</summary>
     public static AssemblerRegisterTMM Tmm(int number) => new(Register.TMM0 + number);
@@ -52,6 +65,20 @@ internal static unsafe class AmxTiles
     {
         c.mov(rax, (ulong)s_configurations.GetOrAdd((first, second, sums, columns), Configuration));
         c.ldtilecfg(__[rax]);
+    }
+
+    /// <summary>The same for a <see cref="PackedCall"/>, unless the thread's tiles have that shape.</summary>
+    /// <inheritdoc cref="Configure(Assembler, int, int, int, int)"/>
+    public static void GiveShape(Assembler c, int first, int second, int sums, int columns)
+    {
+        Label given = c.CreateLabel();
+        c.mov(rax, (ulong)s_configurations.GetOrAdd((first, second, sums, columns), Configuration));
+        c.mov(rbx, PackedKernels.Argument(nameof(PackedCall.Shape)));
+        c.cmp(__qword_ptr[rbx], rax);
+        c.je(given);
+        c.mov(__qword_ptr[rbx], rax);
+        c.ldtilecfg(__[rax]);
+        c.Label(ref given);
     }
 
     /// <summary>Begins a turn of a <see cref="PackedCall"/>: as many steps as a register holds, or as are left.</summary>

@@ -13,7 +13,7 @@ internal abstract unsafe class PackedKernels
     public const int FromMemory = -2, Ahead = -1, Nothing = 0;
 
     /// <summary>What no kernels' <see cref="StoredResults"/> are above.</summary>
-    public const int MostStored = 384;
+    public const int MostStored = 1024;
 
     private readonly EmittedKernel<PackedCall>[,,] _kernels;
 
@@ -49,7 +49,7 @@ internal abstract unsafe class PackedKernels
     public abstract int StepColumns { get; }
 
     /// <summary>
-    /// Whether a call makes something of its one group's weights for all its tiles, which so should be many, and asks for all of the weights after, if for any.
+    /// Whether a call makes something of its weights for all its tiles, which so should be many; rows that the last tile lacks are made too.
     /// </summary>
     public virtual bool TakesGroupAtOnce => false;
 
