@@ -13,7 +13,7 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 internal sealed class AmxIntegerKernels : PackedKernels
 {
     /// <summary>Rows of activations from which on the matrix unit is used: for fewer, what weights become takes longer than it saves.</summary>
-    public const int LeastRows = 48;
+    public const int LeastRows = 32;
 
     /// <summary>Bytes that a kernel needs for what it makes of weights, and of sums.</summary>
     public const int ScratchBytes = AmxIntegerKernelEmitter.ScratchBytes;
