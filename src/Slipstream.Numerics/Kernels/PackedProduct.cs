@@ -37,10 +37,7 @@ internal static unsafe class PackedProduct
     private const int MaxStored = 32;
 
     // Rows of results of both layers that are combined at once, for two groups each: they stay in the first-level cache. Where weights are made something of for all rows: in the second-level cache.
-    private const int CombinedRows = 96, CombinedGroups = NextForm.Columns / GroupRows, CombinedTileRows = PackedKernels.MostStored / (2 * CombinedGroups);
-
-    // Bytes of results that are made before they are stored or combined; what kernels need besides follows them.
-    private const int ResultBytes = PackedKernels.MostStored * GroupRows * sizeof(float);
+    private const int CombinedGroups = NextForm.Columns / GroupRows, CombinedRows = PackedKernels.Stored / (2 * CombinedGroups), CombinedTileRows = PackedKernels.MostStored / (2 * CombinedGroups);
 
     // Rows of activations for each thread from which on each takes its own ones, which the jobs before and after give it too, and goes over all weights: what the threads then hand to each other
     // would cost more than what they read twice. And where weights are made something of, which each then would do: for more rows that is little.
@@ -48,9 +45,6 @@ internal static unsafe class PackedProduct
 
     // Bytes of weights, times rows, under which a range is not worth another thread: about a microsecond.
     private const long LeastWork = 64 << 10;
-
-    // After the room for results and for what kernels make.
-    private static nint* ShapeOf(float* results) => (nint*)((byte*)results + ResultBytes + AmxIntegerKernels.ScratchBytes);
 
     /// <summary>Computes <c>y = x · Wᵀ</c> for each layer; the outputs of layers that are null are empty.</summary>
     /// <param name="layers">The layers.</param>
@@ -113,9 +107,18 @@ internal static unsafe class PackedProduct
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
 
-        /// <summary>Calls of tiles by a group, or by groups so far apart.</summary>
-        public PackedCall CallOf(float* results, nint groupStride)
-            => new() { Results = results, Scratch = (byte*)results + ResultBytes, Shape = ShapeOf(results), Blocks = Blocks, GroupStride = groupStride, TileBytes = TileBytes, NextTile = RowsTogether / TileRows * TileBytes, Rewind = GroupBytes };
+        // Results that are made before they are stored or combined, the shape of tiles, and what kernels make of weights.
+        private int ResultBytes => (TakesGroupAtOnce ? PackedKernels.MostStored : PackedKernels.Stored) * GroupRows * sizeof(float);
+
+        /// <summary>Bytes that calls need for results and beside them, from a line on.</summary>
+        public int RoomBytes => ResultBytes + Lines.Bytes + (TakesGroupAtOnce ? AmxIntegerKernels.ScratchBytes : 0);
+
+        /// <summary>Where the room keeps the shape that tiles have.</summary>
+        public nint* ShapeIn(float* room) => (nint*)((byte*)room + ResultBytes);
+
+        /// <summary>Calls of tiles by a group, or by groups so far apart, with results at the beginning of the room.</summary>
+        public PackedCall CallOf(float* room, nint groupStride)
+            => new() { Results = room, Scratch = (byte*)room + ResultBytes + Lines.Bytes, Shape = ShapeIn(room), Blocks = Blocks, GroupStride = groupStride, TileBytes = TileBytes, NextTile = RowsTogether / TileRows * TileBytes, Rewind = GroupBytes };
 
         /// <summary>Rows of a tile: fewer in the last.</summary>
         public int RowsOf(int tile) => RowsOf(tile, 1);
@@ -205,16 +208,17 @@ internal static unsafe class PackedProduct
         {
             // SAFETY: groups of the range lie in the packed weights, tiles in the quantised rows; results are written before they are read, and have room for what one call makes,
             // and each output is as wide as its layer.
-            byte* room = stackalloc byte[Lines.Bytes + ResultBytes + AmxIntegerKernels.ScratchBytes + sizeof(nint)];
+            byte* room = stackalloc byte[Lines.Bytes + Parts[0].RoomBytes];
             float* results = (float*)Lines.Align(room);
-            *ShapeOf(results) = 0;
+            nint* shape = Parts[0].ShapeIn(results);
+            *shape = 0;
             for (int share = from / Groups; share * Groups < to; share++)
             {
                 (int first, int end) = (Math.Max(from - share * Groups, 0), Math.Min(to - share * Groups, Groups));
                 if (AtOnce) MultiplyAndCombine(first, end, share, worker, results);
                 else Multiply(first, end, share, worker, results);
             }
-            if (*ShapeOf(results) != 0) AmxTiles.Release();
+            if (*shape != 0) AmxTiles.Release();
         }
 
         // A range of the groups of all parts, one part after another or, where results are combined, side by side; by a share of the rows.

@@ -21,7 +21,7 @@ internal sealed class AmxPairKernels : PackedKernels
 
     public override int StepColumns => Columns;
 
-    public override int StoredResults => 384;
+    public override int StoredResults => Stored;
 
     public override int? CachedBytes => AmxTiles.CachedBytes;
 

@@ -12,8 +12,8 @@ internal abstract unsafe class PackedKernels
     /// </summary>
     public const int FromMemory = -2, Ahead = -1, Nothing = 0;
 
-    /// <summary>What no kernels' <see cref="StoredResults"/> are above.</summary>
-    public const int MostStored = 1024;
+    /// <summary>What no kernels' <see cref="StoredResults"/> are above: of those that <see cref="TakesGroupAtOnce"/>, and of others.</summary>
+    public const int MostStored = 1024, Stored = 384;
 
     private readonly EmittedKernel<PackedCall>[,,] _kernels;
 
