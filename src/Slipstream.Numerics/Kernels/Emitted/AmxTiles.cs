@@ -63,7 +63,7 @@ internal static unsafe class AmxTiles
     /// <param name="columns">Columns, 32 at most.</param>
     public static void Configure(Assembler c, int first, int second, int sums, int columns)
     {
-        c.mov(rax, (ulong)s_configurations.GetOrAdd((first, second, sums, columns), Configuration));
+        c.mov(rax, AddressOf(first, second, sums, columns));
         c.ldtilecfg(__[rax]);
     }
 
@@ -72,7 +72,7 @@ internal static unsafe class AmxTiles
     public static void GiveShape(Assembler c, int first, int second, int sums, int columns)
     {
         Label given = c.CreateLabel();
-        c.mov(rax, (ulong)s_configurations.GetOrAdd((first, second, sums, columns), Configuration));
+        c.mov(rax, AddressOf(first, second, sums, columns));
         c.mov(rbx, PackedKernels.Argument(nameof(PackedCall.Shape)));
         c.cmp(__qword_ptr[rbx], rax);
         c.je(given);
@@ -93,6 +93,8 @@ internal static unsafe class AmxTiles
         c.mov(PackedKernels.Argument(nameof(PackedCall.Turn)), steps);
         c.sub(left, steps);
     }
+
+    private static ulong AddressOf(int first, int second, int sums, int columns) => (ulong)s_configurations.GetOrAdd((first, second, sums, columns), Configuration);
 
     private static nint Configuration((int First, int Second, int Sums, int Columns) shape) => Shape(tile =>
     {
