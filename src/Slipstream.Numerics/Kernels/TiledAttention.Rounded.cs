@@ -81,9 +81,9 @@ internal readonly unsafe ref partial struct TiledAttention
     [MethodImpl(KernelCode)]
     private void AttendRounded(int from, int to, ref AttentionWork work)
     {
-        // Tiles are configured for a number of rows, so that their blocks are whole but the last; blocks on vectors are as even as can be.
+        // Blocks are as even as can be: tiles are configured for a number of rows, and doing so takes longer than the products of a small block.
         bool tiles = _unit == AttentionUnit.Tiles;
-        int most = tiles ? AttentionPairs.MaxTileRows : AttentionPairs.MaxRows, blocks = (to - from + most - 1) / most, size = tiles ? most : (to - from + blocks - 1) / blocks, step = ValueStep;
+        int most = tiles ? AttentionPairs.MaxTileRows : AttentionPairs.MaxRows, blocks = (to - from + most - 1) / most, size = (to - from + blocks - 1) / blocks, step = ValueStep;
         // Four lines with each pair are a whole tile of the cache: the next one is shared out among the blocks, in order.
         int asks = !_isPaired || !work.Asks || work.NextRows <= 0 ? 0 : blocks == 1 ? 4 : blocks < 4 ? 2 : 1, left = asks > 0 ? 4 / asks : 0;
         long ask = asks > 0 ? work.NextOffsets[0] : 0;
