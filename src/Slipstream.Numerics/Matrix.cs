@@ -39,6 +39,9 @@ public readonly ref struct Matrix
     /// <summary>The first <paramref name="rows"/> rows.</summary>
     public Matrix Top(int rows) => new(Data, rows, Columns, Stride);
 
+    /// <summary><paramref name="count"/> rows from <paramref name="first"/> on.</summary>
+    internal Matrix RowRange(int first, int count) => new(Data[(first * Stride)..], count, Columns, Stride);
+
     /// <summary><paramref name="count"/> columns from <paramref name="first"/> on, of every row.</summary>
     public Matrix ColumnRange(int first, int count) => new(Data[first..], Rows, count, Stride);
 }

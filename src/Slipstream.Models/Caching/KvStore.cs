@@ -67,6 +67,27 @@ public sealed class KvStore : IDisposable
         }
     }
 
+    /// <summary>The same for several rows.</summary>
+    /// <param name="layer">Which layer.</param>
+    /// <param name="slots">The rows' places.</param>
+    /// <param name="keys"><c>[slots, KvHeads · HeadSize]</c>.</param>
+    /// <param name="values"><c>[slots, KvHeads · HeadSize]</c>.</param>
+    /// <exception cref="ArgumentException">The widths are not those of a row.</exception>
+    internal void Write(int layer, ReadOnlySpan<int> slots, Matrix keys, Matrix values)
+    {
+        Check(keys.Columns, values.Columns);
+        for (int first = 0, count; first < slots.Length; first += count)
+        {
+            int slot = slots[first], row = slot % _groupRows;
+            // Rows that follow each other in a group go together.
+            for (count = 1; row + count < _groupRows && first + count < slots.Length && slots[first + count] == slot + count;) count++;
+            for (int head = 0; head < Layout.KvHeads; head++)
+                CacheRows.Store(Layout.Type, Part(keys, head), Part(values, head), Group(layer, 0, head, slot), Group(layer, 1, head, slot), row);
+
+            Matrix Part(Matrix rows, int head) => rows.RowRange(first, count).ColumnRange(head * Layout.HeadSize, Layout.HeadSize);
+        }
+    }
+
     /// <summary>Reads a row's keys and values as they are stored.</summary>
     /// <param name="layer">Which layer.</param>
     /// <param name="slot">The row's place.</param>

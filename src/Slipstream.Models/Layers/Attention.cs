@@ -46,7 +46,9 @@ internal sealed class Attention
         _value.AddBiasTo(v);
         clock?.Enter(Stage.Store);
         StoreJob store = new() { Owner = this, Q = q, K = k, V = v, Angles = workspace.Angles(rows), Batch = batch };
-        pool.For(ref store, rows, ShortJob.Rows(ShortJob.Nonlinear * (q.Columns + k.Columns + v.Columns)));
+        // Rows that follow each other share lines of the cache, which would go to and fro between two threads that write some of them.
+        int elements = q.Columns + k.Columns + v.Columns, together = batch.Tables.Length == 1 ? 2 * ShortJob.Rows(elements) : ShortJob.Rows(ShortJob.Nonlinear * elements);
+        pool.For(ref store, rows, together);
         clock?.Enter(Stage.Attention);
         KvStore cache = batch.Tables[0].Store;
         TiledAttention attend = new(workspace.Plan, workspace.Attention, q, cache.Keys(_layer), cache.Values(_layer), cache.Layout.Type, x.Begin(rows, q.Columns), _config.KvHeads, _scale, _window, pool.Counters,
@@ -59,28 +61,38 @@ internal sealed class Attention
     /// <summary>Normalises and rotates the rows and writes keys and values to their slots.</summary>
     private ref struct StoreJob : IRangeJob
     {
+        private const int MostRows = 16;
         public Attention Owner;
         public Matrix Q, K, V, Angles;
         public ForwardBatch Batch;
 
         public readonly void Execute(int from, int to, int worker)
         {
-            int sequence = 0, headSize = Owner._config.HeadSize;
-            for (int row = from; row < to; row++)
+            for (int sequence = 0, row = from, end; row < to; row = end)
             {
                 while (Batch.SequenceStarts[sequence + 1] <= row) sequence++;
-                Span<float> q = Q[row], k = K[row];
-                if (Owner._queryNorm is { } queryNorm) PerHead(queryNorm, q, headSize);
-                if (Owner._keyNorm is { } keyNorm) PerHead(keyNorm, k, headSize);
-                if (Owner._rotary is { } rotary)
-                {
-                    rotary.Apply(q, headSize, Angles[row]);
-                    rotary.Apply(k, headSize, Angles[row]);
-                }
-                KvTable table = Batch.Tables[sequence];
-                int slot = table.Slots[table.Count - Batch.SequenceStarts[sequence + 1] + row];
-                table.Store.Write(Owner._layer, slot, k, V[row]);
+                // Few enough to stay near until they are written.
+                end = Math.Min(Math.Min(to, row + MostRows), Batch.SequenceStarts[sequence + 1]);
+                for (int i = row; i < end; i++) Turn(i);
+                Batch.Tables[sequence].Store.Write(Owner._layer, Slots(sequence).Slice(row - Batch.SequenceStarts[sequence], end - row), K.RowRange(row, end - row), V.RowRange(row, end - row));
             }
+        }
+
+        private readonly ReadOnlySpan<int> Slots(int sequence)
+        {
+            KvTable table = Batch.Tables[sequence];
+            return table.Slots[(table.Count - Batch.SequenceStarts[sequence + 1] + Batch.SequenceStarts[sequence])..];
+        }
+
+        private readonly void Turn(int row)
+        {
+            int headSize = Owner._config.HeadSize;
+            Span<float> q = Q[row], k = K[row];
+            if (Owner._queryNorm is { } queryNorm) PerHead(queryNorm, q, headSize);
+            if (Owner._keyNorm is { } keyNorm) PerHead(keyNorm, k, headSize);
+            if (Owner._rotary is not { } rotary) return;
+            rotary.Apply(q, headSize, Angles[row]);
+            rotary.Apply(k, headSize, Angles[row]);
         }
 
         private static void PerHead(Norm norm, Span<float> heads, int headSize)

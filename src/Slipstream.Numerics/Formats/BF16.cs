@@ -34,6 +34,16 @@ internal readonly struct BF16 : IEncodableFormat
         nuint i = 0, n = (nuint)BlockCodec.Count<BF16>(blocks.Length, source.Length);
         ref float x = ref MemoryMarshal.GetReference(source);
         ref byte y = ref MemoryMarshal.GetReference(blocks);
+        if (Vector512.IsHardwareAccelerated)
+            for (; i + 16 <= n; i += 16)
+            {
+                Vector512<float> value = Vector512.LoadUnsafe(ref x, i);
+                Vector512<uint> bits = value.AsUInt32();
+                Vector512<uint> upper = bits >> 16;
+                Vector512<uint> rounded = (bits + Vector512.Create(0x7FFFu) + (upper & Vector512<uint>.One)) >> 16;
+                rounded = Vector512.ConditionalSelect(Vector512.Equals(value, value).AsUInt32(), rounded, upper | Vector512.Create(0x40u));
+                Vector256.Narrow(rounded.GetLower(), rounded.GetUpper()).AsByte().StoreUnsafe(ref y, 2 * i);
+            }
         if (Vector256.IsHardwareAccelerated)
             for (; i + 8 <= n; i += 8)
             {

@@ -48,6 +48,26 @@ internal static class CacheRows
         else Store(type, head, group);
     }
 
+    /// <summary>Rounds the keys and the values of one head of some rows that follow each other and writes them.</summary>
+    /// <param name="type">How.</param>
+    /// <param name="keys"><c>[rows, headSize]</c>; one row unless these lie in groups.</param>
+    /// <param name="values">As many.</param>
+    /// <param name="keyGroup"><see cref="HeadBytes"/> bytes for each of <see cref="GroupRows"/> rows.</param>
+    /// <param name="valueGroup">As many.</param>
+    /// <param name="row">The first row's place.</param>
+    /// <exception cref="ArgumentException">The lengths do not fit.</exception>
+    public static void Store(CacheType type, Matrix keys, Matrix values, Span<byte> keyGroup, Span<byte> valueGroup, int row)
+    {
+        if (type == CacheType.Bf16)
+        {
+            CachePairs.StoreKeys(keys, keyGroup, row);
+            CachePairs.StoreValues(values, valueGroup, row);
+            return;
+        }
+        Store(type, keys[0], keyGroup);
+        Store(type, values[0], valueGroup);
+    }
+
     /// <summary>Reads the key of one head of a row as stored.</summary>
     /// <inheritdoc cref="StoreKey"/>
     public static void LoadKey(CacheType type, ReadOnlySpan<byte> group, int row, Span<float> head)

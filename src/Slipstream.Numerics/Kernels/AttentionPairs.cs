@@ -228,8 +228,7 @@ internal static unsafe class AttentionPairs
         for (int row = first; row < end; row += 2, pairs += columns)
         {
             for (int n = 0; n < 2; n++) Round(from + offset[row + n], columns, bits + (nint)n * columns, ahead);
-            for (nint j = 0; j < columns; j += 8)
-                (Vector256.WidenLower(Vector128.Load(bits + j).ToVector256Unsafe()) | Vector256.WidenLower(Vector128.Load(bits + columns + j).ToVector256Unsafe()) << 16).Store(pairs + j);
+            CachePairs.PairRows(new ReadOnlySpan<ushort>(bits, columns), new ReadOnlySpan<ushort>(bits + columns, columns), new Span<uint>(pairs, columns));
         }
     }
 

@@ -88,6 +88,36 @@ public sealed class KvTableTests
         Assert.Throws<ArgumentException>(() => store.Read(0, 0, key.AsSpan(1), value));
     }
 
+    [Theory]
+    [InlineData(CacheType.F32, 24), InlineData(CacheType.F16, 64), InlineData(CacheType.Q8, 40), InlineData(CacheType.Bf16, 24), InlineData(CacheType.Bf16, 64), InlineData(CacheType.Bf16, 72)]
+    public void Rows_written_together_are_those_written_one_by_one(CacheType type, int headSize)
+    {
+        KvLayout layout = new(2, 3, headSize, type);
+        using KvStore together = new(layout, 8, 5), alone = new(layout, 8, 5);
+        Random random = new(headSize);
+        int width = layout.Width;
+        for (int round = 0; round < 300; round++)
+        {
+            // Runs that begin and end anywhere in a group, over its end, and with gaps.
+            int first = random.Next(together.Slots);
+            int[] slots = [.. Enumerable.Range(first, random.Next(1, 24)).Where(slot => slot < together.Slots && (slot == first || random.Next(12) > 0))];
+            if (random.Next(4) == 0) random.Shuffle(slots);
+            float[] keys = Noise(slots.Length * width), values = Noise(slots.Length * width);
+            together.Write(1, slots, new Matrix(keys, slots.Length, width), new Matrix(values, slots.Length, width));
+            for (int i = 0; i < slots.Length; i++) alone.Write(1, slots[i], keys.AsSpan(i * width, width), values.AsSpan(i * width, width));
+            for (int layer = 0; layer < 2; layer++)
+            {
+                Assert.Equal(Bytes(alone.Keys(layer)), Bytes(together.Keys(layer)));
+                Assert.Equal(Bytes(alone.Values(layer)), Bytes(together.Values(layer)));
+            }
+        }
+        Assert.Throws<ArgumentException>(() => together.Write(0, [0], new Matrix(new float[width + 1], 1, width + 1), new Matrix(new float[width], 1, width)));
+
+        float[] Noise(int length) => [.. Enumerable.Range(0, length).Select(_ => random.NextSingle() - 0.5f)];
+
+        static byte[] Bytes(ByteRegion region) => region.Span(0, (int)region.Length).ToArray();
+    }
+
     private static float[] Filled(float number, int length)
     {
         float[] row = new float[length];
