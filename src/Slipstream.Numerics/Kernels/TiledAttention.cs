@@ -194,6 +194,16 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         for (int tile = from; tile <= to; tile++)
         {
             int begin = tile * Tile, end = begin + Tile;
+            work.Asks = _isPaired || item.Rows * _group <= MostQueriesToAsk;
+            work.NextRows = 0;
+            if (work.Asks && tile < to) FindNext(in item, end, kvHead, ref work);
+            else if (work.Asks && next.Item >= 0) FindNext(in _plan.Item(next.Item), FirstTile(in _plan.Item(next.Item), next.Span) * Tile, next.KvHead, ref work);
+            if (FindWhole(in s, in item, begin, kvHead, ref work))
+            {
+                AttendRounded(0, item.Rows * _group, ref work);
+                read += Tile;
+                continue;
+            }
             (int cached0, int cached1) = CachedRange(in s, begin, end);
             ulong cached = 0;
             if (cached1 - cached0 == Tile)
@@ -208,10 +218,6 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
                     work.Slots[place] = s.Slots[c];
                     cached |= 1UL << place;
                 }
-            work.Asks = _isPaired || item.Rows * _group <= MostQueriesToAsk;
-            work.NextRows = 0;
-            if (work.Asks && tile < to) FindNext(in item, end, kvHead, ref work);
-            else if (work.Asks && next.Item >= 0) FindNext(in _plan.Item(next.Item), FirstTile(in _plan.Item(next.Item), next.Span) * Tile, next.KvHead, ref work);
             if (end <= s.FirstPosition || s.IsChain) read += AttendChain(in s, in item, begin, cached, kvHead, ref work);
             else read += AttendTree(in s, in item, begin, cached, kvHead, ref work);
         }
