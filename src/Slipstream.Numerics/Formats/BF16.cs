@@ -34,7 +34,7 @@ internal readonly struct BF16 : IEncodableFormat
         nuint i = 0, n = (nuint)BlockCodec.Count<BF16>(blocks.Length, source.Length);
         ref float x = ref MemoryMarshal.GetReference(source);
         ref byte y = ref MemoryMarshal.GetReference(blocks);
-        if (Vector512.IsHardwareAccelerated)
+        if (Vector256.IsHardwareAccelerated)
             for (; i + 16 <= n; i += 16)
             {
                 Vector512<float> value = Vector512.LoadUnsafe(ref x, i);
@@ -43,16 +43,6 @@ internal readonly struct BF16 : IEncodableFormat
                 Vector512<uint> rounded = (bits + Vector512.Create(0x7FFFu) + (upper & Vector512<uint>.One)) >> 16;
                 rounded = Vector512.ConditionalSelect(Vector512.Equals(value, value).AsUInt32(), rounded, upper | Vector512.Create(0x40u));
                 Vector256.Narrow(rounded.GetLower(), rounded.GetUpper()).AsByte().StoreUnsafe(ref y, 2 * i);
-            }
-        if (Vector256.IsHardwareAccelerated)
-            for (; i + 8 <= n; i += 8)
-            {
-                Vector256<float> value = Vector256.LoadUnsafe(ref x, i);
-                Vector256<uint> bits = value.AsUInt32();
-                Vector256<uint> upper = bits >> 16;
-                Vector256<uint> rounded = (bits + Vector256.Create(0x7FFFu) + (upper & Vector256<uint>.One)) >> 16;
-                rounded = Vector256.ConditionalSelect(Vector256.Equals(value, value).AsUInt32(), rounded, upper | Vector256.Create(0x40u));
-                Vector128.Narrow(rounded.GetLower(), rounded.GetUpper()).AsByte().StoreUnsafe(ref y, 2 * i);
             }
         for (int j = (int)i; j < source.Length; j++)
             BinaryPrimitives.WriteUInt16LittleEndian(blocks[(2 * j)..], FromSingle(source[j]));
