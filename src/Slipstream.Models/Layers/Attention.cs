@@ -46,7 +46,7 @@ internal sealed class Attention
         _value.AddBiasTo(v);
         clock?.Enter(Stage.Store);
         StoreJob store = new() { Owner = this, Q = q, K = k, V = v, Angles = workspace.Angles(rows), Batch = batch };
-        // Rows that follow each other share lines of the cache, which would go to and fro between two threads that write some of them.
+        // Rows of one sequence share lines of the cache, which would go to and fro between two threads that write some of them; those of several do not.
         int elements = q.Columns + k.Columns + v.Columns, together = batch.Tables.Length == 1 ? 2 * ShortJob.Rows(elements) : ShortJob.Rows(ShortJob.Nonlinear * elements);
         pool.For(ref store, rows, together);
         clock?.Enter(Stage.Attention);
