@@ -28,6 +28,9 @@ internal struct AttentionSequence
 
     /// <summary>Whether its rows are a chain of consecutive positions; only a hint where to look.</summary>
     public bool IsChain;
+
+    /// <summary>Whether its rows are such a chain, and each sees all before it.</summary>
+    public bool SeesAll;
 }
 
 /// <summary>Some rows of one sequence that are attended for together.</summary>
@@ -119,7 +122,7 @@ internal sealed class AttentionPlan
         Grow(ref _items, ItemCount + Math.Max(MostParts, (rows + _rowsPerItem - 1) / _rowsPerItem));
         Grow(ref _ancestors, start + rows * words);
         _ancestorCount = start + rows * words;
-        bool chain = true;
+        bool chain = true, seesAll = true;
         int least = int.MaxValue, most = 0;
         for (int row = 0; row < rows; row++)
         {
@@ -130,12 +133,13 @@ internal sealed class AttentionPlan
             else _ancestors.AsSpan(start + parent * words, words).CopyTo(own);
             own[row / 64] |= 1UL << (row % 64);
             chain &= positions[cached + row] == positions[cached] + row;
+            seesAll &= parent == row - 1;
             (least, most) = (Math.Min(least, positions[cached + row]), Math.Max(most, positions[cached + row]));
         }
         _sequences[SequenceCount] = new AttentionSequence
         {
             FirstRow = firstRow, Rows = rows, Slots = slots, Positions = positions, Cached = cached,
-            AncestorStart = start, AncestorWords = words, FirstPosition = least, IsChain = chain,
+            AncestorStart = start, AncestorWords = words, FirstPosition = least, IsChain = chain, SeesAll = chain && seesAll,
         };
         int each = _isAlone ? RowsEach(rows, most / SpanPositions + 1) : _rowsPerItem;
         for (int row = 0; row < rows; row += each) AddItem(row, Math.Min(each, rows - row), positions.AsSpan(cached));

@@ -172,8 +172,11 @@ internal unsafe struct AttentionState(float* max, float* sum, float* values)
 /// <summary>One worker's part of the scratch.</summary>
 internal unsafe struct AttentionWork
 {
-    /// <summary>The thread, as the pool numbers it.</summary>
-    public int Worker;
+    /// <summary>Rows of keys and of values read so far.</summary>
+    public long RowsRead;
+
+    /// <summary>Spans of the item and head in progress that this worker has left for whoever merges them, and has not told of yet.</summary>
+    public int SpansLeft;
 
     /// <summary>The item and the key-value head whose queries are loaded.</summary>
     public (int Item, int KvHead) QueriesOf;

@@ -11,29 +11,6 @@ internal readonly unsafe ref partial struct TiledAttention
     // SAFETY: (all below) slots are the store's, whose groups are whole; the scratch has room for a tile.
     private long GroupOffset(int slot, int kvHead) => (slot & -Step) * _rowBytes + kvHead * _headStride;
 
-    /// <summary>Finds the groups of a tile that lies in the cache in one piece and that every row of the item sees whole, as most tiles of a long sequence; gives false for any other.</summary>
-    [MethodImpl(KernelCode)]
-    private bool FindWhole(in AttentionSequence s, in AttentionItem item, int begin, int kvHead, ref AttentionWork work)
-    {
-        // Positions ascend: where the first and the last are their own indices, all are.
-        int end = begin + Tile;
-        if (!_isPaired || work.RowByRow || end > s.Cached || s.Positions[begin] != begin || s.Positions[end - 1] != end - 1 || end > s.FirstPosition || WindowStart(item.Most) > begin) return false;
-        ReadOnlySpan<int> slots = s.Slots.AsSpan(begin, Tile);
-        int first = slots[0];
-        if (first % Step != 0) return false;
-        Vector512<int> expected = Vector512<int>.Indices + Vector512.Create(first);
-        for (int group = 0; group < Groups; group++, expected += Vector512.Create(Step))
-            if (!Vector512.EqualsAll(Vector512.Create(slots[(group * Step)..]), expected)) return false;
-        long offset = GroupOffset(first, kvHead);
-        for (int group = 0; group < Groups; group++, offset += Step * _rowBytes)
-        {
-            work.KeyGroups[group] = (uint*)(_keys + offset);
-            work.ValueGroups[group] = (uint*)(_values + offset);
-        }
-        new Span<ulong>(work.Masks, item.Rows * _group).Fill(ulong.MaxValue);
-        return true;
-    }
-
     /// <summary>
     /// Finds the groups of the tile that have wanted places. Rows of a chain lie in one group, each at its place; where they do not (siblings of a tree, what came after them), the group is put together in the scratch.
     /// What else a group holds has weight zero; where each row has the tile to itself, it is zero.

@@ -100,7 +100,7 @@ internal readonly unsafe ref partial struct TiledAttention
             {
                 if (pending > 0) AttentionPairs.AddValues(pending, _stride, values, _unit, pendingAsks);
                 pending = 0;
-                AmxAttentionKernels.Configure(work.TileRows = rows);
+                AmxAttentionKernels.Configure(work.TileRows = rows, _stride);
             }
             int first = BitOperations.TrailingZeroCount(any) / step * (step / Step), end = (Tile + step - 1 - BitOperations.LeadingZeroCount(any)) / step * (step / Step);
             ushort* weights = work.WeightBits + turn * Tile * AttentionPairs.MaxTileRows;

@@ -20,6 +20,14 @@ internal readonly unsafe ref partial struct TiledAttention
         new Span<float>(state.Values, count * _stride).Clear();
     }
 
+    /// <summary>Copies a span's results to where whoever merges them looks.</summary>
+    private void Leave(in AttentionState to, in AttentionState state, int count)
+    {
+        new Span<float>(state.Max, count).CopyTo(new Span<float>(to.Max, count));
+        new Span<float>(state.Sum, count).CopyTo(new Span<float>(to.Sum, count));
+        new Span<float>(state.Values, count * _stride).CopyTo(new Span<float>(to.Values, count * _stride));
+    }
+
     /// <summary>Adds a span to the spans before it.</summary>
     [MethodImpl(KernelCode)]
     private void Merge(in AttentionState total, in AttentionState span, int count)

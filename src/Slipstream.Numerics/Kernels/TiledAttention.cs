@@ -91,7 +91,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     public void Execute(int from, int to, int worker)
     {
         AttentionWork work = _scratch.Worker(worker);
-        (work.Worker, work.QueriesOf) = (worker, (-1, -1));
+        work.QueriesOf = (-1, -1);
         for (int i = 0; i < Tile && !_inPlace; i++) work.Offsets[i] = (long)i * _stride * sizeof(float);
         // SAFETY: the spans' memory cannot move or go while it is fixed; every index below comes from the plan, whose slots the store gave out.
         fixed (float* queries = _queries)
@@ -99,6 +99,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
             for (int i = from; i < to; i++)
                 if (_split) AttendSpan(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
                 else AttendItem(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
+        _counters.AddKv(worker, work.RowsRead * _rowBytes * 2);
         if (work.TileRows > 0) AmxTiles.Release();
     }
 
@@ -140,11 +141,16 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         ref readonly AttentionItem item = ref _plan.Item(index);
         int count = item.Rows * _group;
         LoadQueries(index, kvHead, queries, ref work);
-        work.Span = Partial(item.SpanStart + first, kvHead, count);
         Begin(in work.Span, count);
         AttendSpan(in item, first, kvHead, next, ref work);
-        // Whoever comes last merges, in ascending order, what all have left.
-        if (Interlocked.Increment(ref _scratch.Done[index * _kvHeads + kvHead]) < item.Spans) return;
+        // Every tile changes the results: they leave for the memory that workers share, which is not at hand, when they are done.
+        Leave(Partial(item.SpanStart + first, kvHead, count), in work.Span, count);
+        // Whoever comes last merges, in ascending order, what all have left. Each tells so after all of its spans that follow each other: it waits then until what it left is in memory.
+        work.SpansLeft++;
+        if (next.Item == index && next.KvHead == kvHead) return;
+        int left = Interlocked.Add(ref _scratch.Done[index * _kvHeads + kvHead], work.SpansLeft);
+        work.SpansLeft = 0;
+        if (left < item.Spans) return;
         Begin(in work.Total, count);
         for (int span = 0; span < item.Spans; span++) Merge(in work.Total, Partial(item.SpanStart + span, kvHead, count), count);
         Finish(in part, next, queries, output, ref work);
@@ -190,20 +196,17 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         ref readonly AttentionSequence s = ref _plan.Sequence(item.Sequence);
         int from = FirstTile(in item, span);
         int to = Math.Min(span * AttentionPlan.SpanPositions + AttentionPlan.SpanPositions - 1, item.Most) / Tile;
-        long read = 0;
         for (int tile = from; tile <= to; tile++)
         {
-            int begin = tile * Tile, end = begin + Tile;
-            work.Asks = _isPaired || item.Rows * _group <= MostQueriesToAsk;
-            work.NextRows = 0;
-            if (work.Asks && tile < to) FindNext(in item, end, kvHead, ref work);
-            else if (work.Asks && next.Item >= 0) FindNext(in _plan.Item(next.Item), FirstTile(in _plan.Item(next.Item), next.Span) * Tile, next.KvHead, ref work);
-            if (FindWhole(in s, in item, begin, kvHead, ref work))
+            if (AttendWhole(in item, tile, to, kvHead, next, ref work) is > 0 and int whole)
             {
-                AttendRounded(0, item.Rows * _group, ref work);
-                read += Tile;
+                work.RowsRead += whole * Tile;
+                tile += whole - 1;
                 continue;
             }
+            int begin = tile * Tile, end = begin + Tile;
+            work.Asks = _isPaired || item.Rows * _group <= MostQueriesToAsk;
+            FindNext(in item, tile, to, kvHead, next, ref work);
             (int cached0, int cached1) = CachedRange(in s, begin, end);
             ulong cached = 0;
             if (cached1 - cached0 == Tile)
@@ -218,15 +221,22 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
                     work.Slots[place] = s.Slots[c];
                     cached |= 1UL << place;
                 }
-            if (end <= s.FirstPosition || s.IsChain) read += AttendChain(in s, in item, begin, cached, kvHead, ref work);
-            else read += AttendTree(in s, in item, begin, cached, kvHead, ref work);
+            if (end <= s.FirstPosition || s.IsChain) work.RowsRead += AttendChain(in s, in item, begin, cached, kvHead, ref work);
+            else work.RowsRead += AttendTree(in s, in item, begin, cached, kvHead, ref work);
         }
-        _counters.AddKv(work.Worker, read * _rowBytes * 2);
     }
 
     private int FirstTile(in AttentionItem item, int span) => Math.Max(span * AttentionPlan.SpanPositions, WindowStart(item.Least)) / Tile;
 
-    /// <summary>Finds the rows of the tile that comes next, to ask for them. A row left out or too many costs time, no more.</summary>
+    /// <summary>Finds the rows of the tile that comes after one of a part, to ask for them.</summary>
+    private void FindNext(in AttentionItem item, int tile, int last, int kvHead, (int Item, int Span, int KvHead) next, ref AttentionWork work)
+    {
+        work.NextRows = 0;
+        if (work.Asks && tile < last) FindNext(in item, (tile + 1) * Tile, kvHead, ref work);
+        else if (work.Asks && next.Item >= 0) FindNext(in _plan.Item(next.Item), FirstTile(in _plan.Item(next.Item), next.Span) * Tile, next.KvHead, ref work);
+    }
+
+    /// <summary>Finds the rows of the tile that comes next. A row left out or too many costs time, no more.</summary>
     [MethodImpl(KernelCode)]
     private void FindNext(in AttentionItem item, int begin, int kvHead, ref AttentionWork work)
     {

@@ -103,7 +103,7 @@ public sealed unsafe class AttentionKernelTests
                         {
                             for (int g = 0; g < 4; g++) b[g] = pr + (3 - g) * 8 * width;
                             ScoreCall call = new() { Queries = pl, QueryBytes = width * 2, Keys = b, Pairs = width / 2, Ask = (byte*)ps, Masks = pb, Max = pm, Sum = pt, Keep = pk, Weights = pw, Scores = ps };
-                            using TileShape shape = new(unit, rows);
+                            using TileShape shape = new(unit, rows, width);
                             AttentionPairs.Weigh(rows, groups, call, unit, asks);
                         }
                         for (int r = 0; r < rows; r++)
@@ -161,7 +161,7 @@ public sealed unsafe class AttentionKernelTests
                         {
                             for (int g = 0; g < groups; g++) lists[g] = pr + 8 * g * stride;
                             ValueCall call = new() { Weights = pl, WeightBytes = pairs * 4, Values = lists, RowBytes = stride * 4, Groups = groups, Results = pc, ResultBytes = stride * 4, Keep = pk, Ask = (byte*)pc };
-                            using TileShape shape = new(unit, rows);
+                            using TileShape shape = new(unit, rows, columns);
                             AttentionPairs.AddValues(rows, columns, call, unit, asks);
                         }
                         for (int r = 0; r < rows; r++)
@@ -369,9 +369,9 @@ public sealed unsafe class AttentionKernelTests
     {
         private readonly bool _isConfigured;
 
-        public TileShape(AttentionUnit unit, int rows)
+        public TileShape(AttentionUnit unit, int rows, int columns)
         {
-            if (_isConfigured = unit == AttentionUnit.Tiles) AmxAttentionKernels.Configure(rows);
+            if (_isConfigured = unit == AttentionUnit.Tiles) AmxAttentionKernels.Configure(rows, columns);
         }
 
         public void Dispose()

@@ -10,20 +10,25 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 /// </summary>
 /// <remarks>
 /// A configuration takes longer than the products of a block (82 ns, and 50 for sixteen rows by 64 keys of 64 columns), so one serves all kernels of a number of rows, and stays until <see cref="AmxTiles.Release"/>: tiles 0 to 3 have sums, 4 and 6 rows of
-/// queries or weights, 5 and 7 keys or values; the first of both 32 columns, the second 16.
+/// queries or weights, 5 and 7 keys or values; the first of both 32 columns, the second 16 where the columns of a head leave half a tile, else 32 too.
 /// </remarks>
 internal static unsafe class AmxAttentionKernels
 {
     private const int MaxVectors = AttentionPairs.Columns / 16, MaxAsks = 4, Whole = AmxTiles.Columns / 2, Half = Whole / 2;
 
-    // One for each number of rows.
-    private static readonly nint[] s_shapes = [.. Enumerable.Range(1, Rows).Select(rows => Shape(tile => (tile switch { 5 => Whole, 7 => Half, _ => rows }, tile == 6 ? RowBytes / 2 : RowBytes)))];
+    // For each number of rows: one for whole tiles, one with halves.
+    private static readonly nint[] s_shapes =
+    [
+        .. from rows in Enumerable.Range(1, Rows) from last in (int[])[Whole, Half] select Shape(tile => (tile switch { 5 => Whole, 7 => last, _ => rows }, tile == 6 ? RowBytes * last / Whole : RowBytes)),
+    ];
 
     private static readonly EmittedKernel<ScoreCall>[] WeighKernels = [.. Kinds.Select(s => new EmittedKernel<ScoreCall>("scores in tiles", c => EmitWeigh(c, s.Rows, s.Vectors, s.Asks)))];
     private static readonly EmittedKernel<ValueCall>[] ValueKernels = [.. Kinds.Select(s => new EmittedKernel<ValueCall>("values in tiles", c => EmitValues(c, s.Rows, s.Vectors, s.Asks)))];
 
     /// <summary>Gives this thread's tiles the shape for so many rows, 1 to 16, which kernels of as many rows expect.</summary>
-    public static void Configure(int rows) => AmxTiles.Configure(s_shapes[rows - 1]);
+    /// <param name="rows">Rows.</param>
+    /// <param name="columns">Columns of queries and keys, a multiple of 16.</param>
+    public static void Configure(int rows, int columns) => AmxTiles.Configure(s_shapes[2 * (rows - 1) + (columns % Columns == 0 ? 0 : 1)]);
 
     /// <summary>The kernel for weights of so many rows and groups of sixteen keys.</summary>
     public static EmittedKernel<ScoreCall> Weigh(int rows, int groups, int asks) => WeighKernels[Index(rows, groups, asks)];
@@ -107,7 +112,7 @@ internal static unsafe class AmxAttentionKernels
     }
 
     /// <summary>Asks for one of several shares of some lines.</summary>
-    private static void Ask(Assembler c, AssemblerRegister64 line, int lines, int share, int shares)
+    internal static void Ask(Assembler c, AssemblerRegister64 line, int lines, int share, int shares)
     {
         for (int n = lines * share / shares; n < lines * (share + 1) / shares; n++) c.prefetcht1(__byte_ptr[line + RowBytes * n]);
         if (share + 1 == shares && lines > 0) c.add(line, RowBytes * lines);

@@ -15,9 +15,12 @@ internal static class PairWeights
 
     private const int MaxRows = AttentionPairs.MaxRows;
     private const byte Nearest = 8, Equal = 0, NotLess = 0x15; // A NaN is not less: it stays.
-    private static readonly AssemblerRegisterZMM Top = zmm21, P4 = zmm24, P3 = zmm25, P2 = zmm26, P1 = zmm27, One = zmm28, Least = zmm29, Unseen = zmm30, Ones = zmm31;
+    private static readonly AssemblerRegisterZMM Top = zmm21, P4 = zmm24, P3 = zmm25, P2 = zmm26, P1 = zmm27, Least = zmm29, Unseen = zmm30, Ones = zmm31;
     private static readonly AssemblerRegister64 Masks = r8, Max = rdx, Sum = rsi, Keep = r10, Weights = r11;
     private static readonly AssemblerRegisterK[] Seen = [k1, k2, k3, k4];
+
+    /// <summary>Ones, after <see cref="LoadConstants"/>.</summary>
+    internal static readonly AssemblerRegisterZMM One = zmm28;
 
     // Rows that there are, and the first lane of each quarter.
     private static readonly AssemblerRegisterK Live = k6, Quarters = k7;
@@ -31,60 +34,27 @@ internal static class PairWeights
         Powers(c, rows, groups, isAlone: true);
     }
 
-    /// <summary>The same for more rows, whose scores are in memory, <c>[rows, 64]</c>: the greatest scores of all rows first, for these are long chains, of which one does not fill the processor; four rows at a time.</summary>
+    /// <summary>The same for more rows, whose scores are in memory, <c>[rows, 64]</c>.</summary>
     public static void EmitStored(Assembler c, int rows, int groups, AssemblerRegister64 scores)
     {
-        const int RowBytes = TiledAttention.Tile * sizeof(float), VectorBytes = 64;
-        int fours = rows / MaxRows, rest = rows % MaxRows;
         Begin(c);
-        c.mov(r9, scores);
-        Each(count =>
-        {
-            LoadScores(count);
-            Maxima(c, count, groups, isAlone: false);
-        });
-        LoadPointers(c);
-        c.mov(scores, r9);
-        Each(count =>
-        {
-            LoadScores(count);
-            Powers(c, count, groups, isAlone: false);
-        });
-
-        void LoadScores(int count)
-        {
-            for (int row = 0; row < count; row++)
-                for (int n = 0; n < groups; n++) c.vmovups(Zmm(row * groups + n), __zmmword_ptr[scores + (row * RowBytes + VectorBytes * n)]);
-        }
-
-        void Each(Action<int> some)
-        {
-            Label loop = c.CreateLabel();
-            if (fours > 0)
-            {
-                SetRows(c, MaxRows);
-                c.mov(ebx, fours);
-                c.Label(ref loop);
-                some(MaxRows);
-                c.add(Masks, MaxRows * sizeof(ulong));
-                foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[Max, Sum, Keep]) c.add(pointer, MaxRows * sizeof(float));
-                c.add(Weights, MaxRows * TiledAttention.Tile * sizeof(ushort));
-                c.add(scores, MaxRows * RowBytes);
-                c.dec(ebx);
-                c.jnz(loop);
-            }
-            if (rest == 0) return;
-            SetRows(c, rest);
-            some(rest);
-        }
+        EmitStored(c, rows, groups, scores, isWhole: false, (_, _) => { });
     }
 
-    /// <summary>Loads the fields from <see cref="ScoreCall.Masks"/> on, and what is the same for all rows.</summary>
-    private static void Begin(Assembler c)
+    /// <summary>
+    /// The same for tiles that every row sees whole: after <see cref="LoadConstants"/>, with pointers to maxima in <c>rdx</c>, to sums in <c>rsi</c>, to what the results so far are worth in <c>r10</c> and to weights in <c>r11</c>,
+    /// which stay as they are. Overwrites <c>rax</c> and <c>rbx</c>.
+    /// </summary>
+    /// <param name="c">Where to.</param>
+    /// <param name="rows">Rows, 1 to 16.</param>
+    /// <param name="scores">Points to the scores; stays as it is.</param>
+    /// <param name="after">Writes what follows the powers of a row, given which of how many it is that go together.</param>
+    public static void EmitWhole(Assembler c, int rows, AssemblerRegister64 scores, Action<int, int> after) => EmitStored(c, rows, TiledAttention.Tile / 16, scores, isWhole: true, after);
+
+    /// <summary>Loads what is the same for all rows. Overwrites <c>rax</c>.</summary>
+    public static void LoadConstants(Assembler c)
     {
         c.PreferVex = false; // Registers from 16 on have no older form.
-        int at = 5; // The field Masks.
-        foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[Masks, Max, Sum, Keep, Weights]) c.mov(pointer, __qword_ptr[rcx + 8 * at++]);
         foreach ((AssemblerRegisterZMM register, float value) in (ReadOnlySpan<(AssemblerRegisterZMM, float)>)
             [(P4, PowerOfTwo.P4), (P3, PowerOfTwo.P3), (P2, PowerOfTwo.P2), (P1, PowerOfTwo.P1), (One, 1), (Least, PowerOfTwo.Least), (Unseen, float.NegativeInfinity), (Ones, PairOfOnes)])
         {
@@ -95,10 +65,57 @@ internal static class PairWeights
         c.kmovw(Quarters, eax);
     }
 
-    private static void LoadPointers(Assembler c)
+    /// <summary>Loads the fields from <see cref="ScoreCall.Masks"/> on, and what is the same for all rows.</summary>
+    private static void Begin(Assembler c)
     {
         int at = 5; // The field Masks.
         foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[Masks, Max, Sum, Keep, Weights]) c.mov(pointer, __qword_ptr[rcx + 8 * at++]);
+        LoadConstants(c);
+    }
+
+    // The greatest scores of all rows first, for these are long chains, of which one does not fill the processor; four rows at a time.
+    private static void EmitStored(Assembler c, int rows, int groups, AssemblerRegister64 scores, bool isWhole, Action<int, int> after)
+    {
+        const int RowBytes = TiledAttention.Tile * sizeof(float), VectorBytes = 64;
+        int fours = rows / MaxRows, rest = rows % MaxRows;
+        Each(count => Maxima(c, count, groups, isAlone: false, isWhole));
+        Each(count => Powers(c, count, groups, isAlone: false, isWhole, row => after(row, count)));
+
+        void Each(Action<int> some)
+        {
+            Label loop = c.CreateLabel();
+            if (fours > 0)
+            {
+                SetRows(c, MaxRows);
+                c.mov(ebx, fours);
+                c.Label(ref loop);
+                Some(MaxRows);
+                Move(MaxRows);
+                c.dec(ebx);
+                c.jnz(loop);
+            }
+            if (rest > 0)
+            {
+                SetRows(c, rest);
+                Some(rest);
+            }
+            if (fours > 0) Move(-fours * MaxRows);
+
+            void Some(int count)
+            {
+                for (int row = 0; row < count; row++)
+                    for (int n = 0; n < groups; n++) c.vmovups(Zmm(row * groups + n), __zmmword_ptr[scores + (row * RowBytes + VectorBytes * n)]);
+                some(count);
+            }
+        }
+
+        void Move(int by)
+        {
+            if (!isWhole) c.add(Masks, by * sizeof(ulong));
+            foreach (AssemblerRegister64 pointer in (AssemblerRegister64[])[Max, Sum, Keep]) c.add(pointer, by * sizeof(float));
+            c.add(Weights, by * TiledAttention.Tile * sizeof(ushort));
+            c.add(scores, by * RowBytes);
+        }
     }
 
     private static void SetRows(Assembler c, int rows)
@@ -109,13 +126,13 @@ internal static class PairWeights
     }
 
     /// <summary>Finds the greatest scores of up to four rows in registers, and what the rows so far are worth; where they are alone, <see cref="Powers"/> goes on with what is in registers then.</summary>
-    private static void Maxima(Assembler c, int rows, int groups, bool isAlone)
+    private static void Maxima(Assembler c, int rows, int groups, bool isAlone, bool isWhole = false)
     {
         AssemblerRegisterZMM Score(int row, int group) => Zmm(row * groups + group);
         for (int row = 0; row < rows; row++)
         {
-            LoadMasks(c, row, groups);
-            for (int n = 0; n < groups; n++) c.vblendmps(IfSeen(Score(row, n), n), Unseen, Score(row, n));
+            if (!isWhole) LoadMasks(c, row, groups);
+            for (int n = 0; n < groups && !isWhole; n++) c.vblendmps(IfSeen(Score(row, n), n), Unseen, Score(row, n));
             AssemblerRegisterZMM greatest = Zmm(17 + row);
             c.vmaxps(greatest, Score(row, 0), Score(row, groups > 1 ? 1 : 0));
             for (int n = 2; n < groups; n++) c.vmaxps(greatest, greatest, Score(row, n));
@@ -139,19 +156,19 @@ internal static class PairWeights
     }
 
     /// <summary>Makes weights of the scores of up to four rows in registers: what is not seen may hold anything.</summary>
-    private static void Powers(Assembler c, int rows, int groups, bool isAlone)
+    private static void Powers(Assembler c, int rows, int groups, bool isAlone, bool isWhole = false, Action<int>? after = null)
     {
         AssemblerRegisterZMM Score(int row, int group) => Zmm(row * groups + group);
         for (int row = 0; row < rows; row++)
         {
             AssemblerRegisterZMM total = Zmm(17 + row);
-            LoadMasks(c, row, groups);
+            if (!isWhole) LoadMasks(c, row, groups);
             if (isAlone) c.vshuff32x4(Top, zmm16, zmm16, (byte)(0x55 * row));
             else c.vbroadcastss(Top, __dword_ptr[Max + sizeof(float) * row]);
             for (int n = 0; n < groups; n++)
             {
                 c.vsubps(Score(row, n), Score(row, n), Top);
-                Power(c, IfSeen(n), Score(row, n));
+                Power(c, isWhole ? k5 : IfSeen(n), Score(row, n));
             }
             // Rounded weights are added up, two to a lane, as they are multiplied.
             c.vpxord(total, total, total);
@@ -170,6 +187,7 @@ internal static class PairWeights
                 }
                 c.vdpbf16ps(total, zmm22, Ones);
             }
+            after?.Invoke(row);
         }
         Across(c, rows, adds: true);
         c.vmovups(xmm18.k6.z, __xmmword_ptr[Sum]);
