@@ -175,9 +175,6 @@ internal unsafe struct AttentionWork
     /// <summary>Rows of keys and of values read so far.</summary>
     public long RowsRead;
 
-    /// <summary>Spans of the item and head in progress that this worker has left for whoever merges them, and has not told of yet.</summary>
-    public int SpansLeft;
-
     /// <summary>The item and the key-value head whose queries are loaded.</summary>
     public (int Item, int KvHead) QueriesOf;
 

@@ -28,6 +28,9 @@ internal readonly unsafe ref partial struct TiledAttention
         new Span<float>(state.Values, count * _stride).CopyTo(new Span<float>(to.Values, count * _stride));
     }
 
+    // Nothing was seen: nothing is merged.
+    private static void LeaveNothing(in AttentionState to, int count) => new Span<float>(to.Max, count).Fill(float.NegativeInfinity);
+
     /// <summary>Adds a span to the spans before it.</summary>
     [MethodImpl(KernelCode)]
     private void Merge(in AttentionState total, in AttentionState span, int count)

@@ -96,9 +96,14 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         // SAFETY: the spans' memory cannot move or go while it is fixed; every index below comes from the plan, whose slots the store gave out.
         fixed (float* queries = _queries)
         fixed (float* output = _output)
-            for (int i = from; i < to; i++)
-                if (_split) AttendSpan(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
-                else AttendItem(Part(i), i + 1 < to ? Part(i + 1) : None, queries, output, ref work);
+            for (int i = from, count; i < to; i += count)
+            {
+                (int Item, int Span, int KvHead) part = Part(i);
+                ref readonly AttentionItem item = ref _plan.Item(part.Item);
+                // Spans of an item that follow each other go together.
+                count = _split ? Math.Min(to - i, item.Spans - part.Span) : 1;
+                AttendSpans(part, _split ? count : item.Spans, i + count < to ? Part(i + count) : None, queries, output, ref work);
+            }
         _counters.AddKv(worker, work.RowsRead * _rowBytes * 2);
         if (work.TileRows > 0) AmxTiles.Release();
     }
@@ -116,43 +121,35 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         return (item, span - _plan.Item(item).SpanStart, index / _plan.SpanCount);
     }
 
-    private void AttendItem((int Item, int Span, int KvHead) part, (int Item, int Span, int KvHead) next, float* queries, float* output, ref AttentionWork work)
-    {
-        (int index, _, int kvHead) = part;
-        ref readonly AttentionItem item = ref _plan.Item(index);
-        int count = item.Rows * _group;
-        LoadQueries(index, kvHead, queries, ref work);
-        AttentionState spare = work.Span;
-        for (int span = 0; span < item.Spans; span++)
-        {
-            // What is merged with nothing is itself.
-            work.Span = span == 0 ? work.Total : spare;
-            Begin(in work.Span, count);
-            AttendSpan(in item, span, kvHead, span + 1 < item.Spans ? (index, span + 1, kvHead) : next, ref work);
-            if (span > 0) Merge(in work.Total, in work.Span, count);
-        }
-        work.Span = spare;
-        Finish(in part, next, queries, output, ref work);
-    }
-
-    private void AttendSpan((int Item, int Span, int KvHead) part, (int Item, int Span, int KvHead) next, float* queries, float* output, ref AttentionWork work)
+    private void AttendSpans((int Item, int Span, int KvHead) part, int spans, (int Item, int Span, int KvHead) next, float* queries, float* output, ref AttentionWork work)
     {
         (int index, int first, int kvHead) = part;
         ref readonly AttentionItem item = ref _plan.Item(index);
         int count = item.Rows * _group;
         LoadQueries(index, kvHead, queries, ref work);
-        Begin(in work.Span, count);
-        AttendSpan(in item, first, kvHead, next, ref work);
-        // Every tile changes the results: they leave for the memory that workers share, which is not at hand, when they are done.
-        Leave(Partial(item.SpanStart + first, kvHead, count), in work.Span, count);
-        // Whoever comes last merges, in ascending order, what all have left. Each tells so after all of its spans that follow each other: it waits then until what it left is in memory.
-        work.SpansLeft++;
-        if (next.Item == index && next.KvHead == kvHead) return;
-        int left = Interlocked.Add(ref _scratch.Done[index * _kvHeads + kvHead], work.SpansLeft);
-        work.SpansLeft = 0;
-        if (left < item.Spans) return;
-        Begin(in work.Total, count);
-        for (int span = 0; span < item.Spans; span++) Merge(in work.Total, Partial(item.SpanStart + span, kvHead, count), count);
+        AttentionState spare = work.Span;
+        for (int span = first; span < first + spans; span++)
+        {
+            // What is merged with nothing is itself.
+            work.Span = span == 0 ? work.Total : spare;
+            Begin(in work.Span, count);
+            AttendSpan(in item, span, kvHead, span + 1 < first + spans ? (index, span + 1, kvHead) : next, ref work);
+            if (first > 0) Leave(Partial(item.SpanStart + span, kvHead, count), in work.Span, count);
+            else if (span > 0) Merge(in work.Total, in work.Span, count);
+        }
+        work.Span = spare;
+        if (spans < item.Spans)
+        {
+            // Whoever comes last merges, in ascending order, what all have left; the first spans are merged already.
+            if (first == 0)
+            {
+                Leave(Partial(item.SpanStart, kvHead, count), in work.Total, count);
+                for (int span = 1; span < spans; span++) LeaveNothing(Partial(item.SpanStart + span, kvHead, count), count);
+            }
+            if (Interlocked.Add(ref _scratch.Done[index * _kvHeads + kvHead], spans) < item.Spans) return;
+            Begin(in work.Total, count);
+            for (int span = 0; span < item.Spans; span++) Merge(in work.Total, Partial(item.SpanStart + span, kvHead, count), count);
+        }
         Finish(in part, next, queries, output, ref work);
     }
 
@@ -161,7 +158,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     {
         if (Finish(in _plan.Item(part.Item), part.KvHead, in work.Total, output) || !_rounds || work.RowByRow) return;
         work.RowByRow = true;
-        AttendItem(part, next, queries, output, ref work);
+        AttendSpans(part with { Span = 0 }, _plan.Item(part.Item).Spans, next, queries, output, ref work);
         work.RowByRow = false;
     }
 
