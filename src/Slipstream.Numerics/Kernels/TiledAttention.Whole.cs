@@ -39,8 +39,8 @@ internal readonly unsafe ref partial struct TiledAttention
         if (count == 0) return 0;
         for (int i = 0; i < count; i++)
         {
-            tiles[i].AskKeys = i + KeysAhead < count ? tiles[i + KeysAhead].Keys : _keys + PlaceOf(in item, tile + i + KeysAhead, last, kvHead, next);
-            tiles[i].AskValues = i + ValuesAhead < count ? tiles[i + ValuesAhead].Values : _values + PlaceOf(in item, tile + i + ValuesAhead, last, kvHead, next);
+            tiles[i].AskKeys = i + KeysAhead < count ? tiles[i + KeysAhead].Keys : FindPlace(in item, tile + i + KeysAhead, last, kvHead, next, out long keys) ? _keys + keys : tiles[i].Keys;
+            tiles[i].AskValues = i + ValuesAhead < count ? tiles[i + ValuesAhead].Values : FindPlace(in item, tile + i + ValuesAhead, last, kvHead, next, out long values) ? _values + values : tiles[i].Values;
         }
         int rows = item.Rows * _group, blocks = (rows + AttentionPairs.MaxTileRows - 1) / AttentionPairs.MaxTileRows, size = (rows + blocks - 1) / blocks, even = rows / size;
         AttendWhole(0, size, even, tiles, count, ref work);
@@ -48,6 +48,7 @@ internal readonly unsafe ref partial struct TiledAttention
         return count;
     }
 
+    [MethodImpl(KernelCode)]
     private void AttendWhole(int from, int rows, int blocks, SpanTile* tiles, int count, ref AttentionWork work)
     {
         if (work.TileRows != rows) AmxAttentionKernels.Configure(work.TileRows = rows, _stride);
@@ -60,6 +61,7 @@ internal readonly unsafe ref partial struct TiledAttention
     }
 
     /// <summary>Whether a tile lies in the cache in one piece and every row of the item sees it whole.</summary>
+    [MethodImpl(KernelCode)]
     private bool IsWhole(in AttentionSequence s, in AttentionItem item, int begin, int kvHead, out long place)
     {
         Unsafe.SkipInit(out place);
@@ -77,19 +79,23 @@ internal readonly unsafe ref partial struct TiledAttention
         return true;
     }
 
-    /// <summary>Where a tile of a part begins that ends with a last one, or one as far into the next part; the first where there is none.</summary>
-    private long PlaceOf(in AttentionItem item, int tile, int last, int kvHead, (int Item, int Span, int KvHead) next)
+    /// <summary>Finds where a tile of a part begins, or, after its last one, one as far into the next part; gives false where there is none: asking for what is there already costs no memory's time.</summary>
+    [MethodImpl(KernelCode)]
+    private bool FindPlace(in AttentionItem item, int tile, int last, int kvHead, (int Item, int Span, int KvHead) next, out long place)
     {
-        if (tile <= last) return PlaceOf(in item, tile, kvHead);
-        if (next.Item < 0) return 0;
+        if (tile <= last) return FindPlace(in item, tile, kvHead, out place);
+        place = 0;
+        if (next.Item < 0) return false;
         ref readonly AttentionItem other = ref _plan.Item(next.Item);
-        return PlaceOf(in other, FirstTile(in other, next.Span) + tile - last - 1, next.KvHead);
+        return FindPlace(in other, FirstTile(in other, next.Span) + tile - last - 1, next.KvHead, out place);
     }
 
-    private long PlaceOf(in AttentionItem item, int tile, int kvHead)
+    private bool FindPlace(in AttentionItem item, int tile, int kvHead, out long place)
     {
         ref readonly AttentionSequence s = ref _plan.Sequence(item.Sequence);
         int index = LowerBound(s.Positions, s.Cached, tile * Tile);
-        return index < s.Cached + s.Rows ? GroupOffset(s.Slots[index], kvHead) : 0;
+        bool isThere = index < s.Cached + item.First + item.Rows;
+        place = isThere ? GroupOffset(s.Slots[index], kvHead) : 0;
+        return isThere;
     }
 }

@@ -102,7 +102,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
                 ref readonly AttentionItem item = ref _plan.Item(part.Item);
                 // Spans of an item that follow each other go together.
                 count = _split ? Math.Min(to - i, item.Spans - part.Span) : 1;
-                AttendSpans(part, _split ? count : item.Spans, i + count < to ? Part(i + count) : None, queries, output, ref work);
+                AttendSpans(part, _split ? count : item.Spans, i + count < Count ? Part(i + count) : None, queries, output, ref work);
             }
         _counters.AddKv(worker, work.RowsRead * _rowBytes * 2);
         if (work.TileRows > 0) AmxTiles.Release();
