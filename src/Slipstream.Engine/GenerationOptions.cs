@@ -23,6 +23,12 @@ public enum AssistantTokensSchedule
 
     /// <summary>Two more after a draft that was accepted whole, else one fewer, at least one.</summary>
     Heuristic,
+
+    /// <summary>
+    /// At most the number given: whatever promises the most tokens a second, from how the request's last drafts fared and from what steps of so many rows take on this machine; none while drafting does not pay.
+    /// The output is the same as with any other, but where <see cref="VerifierKind.Rejection"/> samples with a seed: there another number of drafted tokens is another sample, and this one differs from run to run.
+    /// </summary>
+    Measured,
 }
 
 /// <summary>How one request is generated. Names follow Hugging Face's <c>generate</c>. The defaults stand here and nowhere else.</summary>

@@ -205,7 +205,7 @@ public sealed partial class LanguageModel : IDisposable
             throw new SlipstreamException($"The request may grow to {limit} tokens, but the cache holds {_store.Slots}; raise --kv-memory or lower --max-tokens.");
         if (options.SampleIndex < 0) throw new SlipstreamException($"The sample index is {options.SampleIndex}; it must be at least 0.");
         if (!Enum.IsDefined(options.Verifier)) throw new SlipstreamException($"The verifier is {(int)options.Verifier}; it must be auto, rejection or coupled.");
-        if (!Enum.IsDefined(options.AssistantTokensSchedule)) throw new SlipstreamException($"The draft schedule is {(int)options.AssistantTokensSchedule}; it must be constant or heuristic.");
+        if (!Enum.IsDefined(options.AssistantTokensSchedule)) throw new SlipstreamException($"The draft schedule is {(int)options.AssistantTokensSchedule}; it must be constant, heuristic or measured.");
         foreach (int stop in options.StopTokens)
             if ((uint)stop >= (uint)Config.VocabularySize) throw new SlipstreamException($"The stop token {stop} is not in the vocabulary of {Config.VocabularySize}; ids run from 0 to {Config.VocabularySize - 1}.");
         foreach (string stop in options.StopStrings)
@@ -234,9 +234,12 @@ public sealed partial class LanguageModel : IDisposable
     {
         int? own = options.AssistantTokens is null && _options.Drafter is DrafterOptions.DraftModel draft ? draft.AssistantTokens : null;
         int length = _drafter is null ? 0 : Math.Min(own ?? options.AssistantTokens ?? GenerationOptions.DefaultAssistantTokens, _options.MaxAssistantTokens);
-        return own is null && options.AssistantTokensSchedule == AssistantTokensSchedule.Heuristic && length > 0
-            ? DraftSchedule.Heuristic(length, _options.MaxAssistantTokens)
-            : DraftSchedule.Constant(length);
+        return (length, own is null ? options.AssistantTokensSchedule : AssistantTokensSchedule.Constant) switch
+        {
+            (> 0, AssistantTokensSchedule.Heuristic) => DraftSchedule.Heuristic(length, _options.MaxAssistantTokens),
+            (> 0, AssistantTokensSchedule.Measured) => DraftSchedule.Measured(length, _loop.Costs),
+            _ => DraftSchedule.Constant(length),
+        };
     }
 
     private void Run()

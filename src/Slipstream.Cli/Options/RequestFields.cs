@@ -46,14 +46,14 @@ internal static class RequestFields
     ];
 
     /// <summary>The kinds of draft schedule.</summary>
-    public static ChoiceValue<AssistantTokensSchedule> Schedules { get; } = new(("constant", AssistantTokensSchedule.Constant), ("heuristic", AssistantTokensSchedule.Heuristic));
+    public static ChoiceValue<AssistantTokensSchedule> Schedules { get; } = new(("constant", AssistantTokensSchedule.Constant), ("heuristic", AssistantTokensSchedule.Heuristic), ("measured", AssistantTokensSchedule.Measured));
 
     /// <summary>How drafts are made and judged. The length comes first: alone it means a constant one, and a schedule given beside it stands.</summary>
     public static IReadOnlyList<RequestField> Speculation { get; } =
     [
         Field("draft-length", new WholeValue(0, 256), "Tokens drafted at once (default 5, at first); alone it is constant; 0 drafts nothing.",
             (o, v) => o with { AssistantTokens = v, AssistantTokensSchedule = AssistantTokensSchedule.Constant }),
-        Field("draft-schedule", Schedules, "How that number changes: not, or with what is accepted (default heuristic).", (o, v) => o with { AssistantTokensSchedule = v }),
+        Field("draft-schedule", Schedules, "How that number changes: not, with what is accepted, or, at most it, with what that and this machine make pay (default heuristic).", (o, v) => o with { AssistantTokensSchedule = v }),
         Field("verifier", new ChoiceValue<VerifierKind>(("auto", VerifierKind.Auto), ("rejection", VerifierKind.Rejection), ("coupled", VerifierKind.Coupled)),
             "Which lossless verifier judges drafts (default auto: coupled with --seed, else rejection).", (o, v) => o with { Verifier = v }),
     ];

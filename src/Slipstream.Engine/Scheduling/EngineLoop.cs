@@ -45,6 +45,9 @@ internal sealed class EngineLoop : IDisposable
         _logits = new NativeBuffer<float>((long)_vocabulary * Math.Min(maxSequences, 4));
     }
 
+    /// <summary>What steps take, for requests whose drafts go by it.</summary>
+    internal StepCosts Costs { get; } = new();
+
     /// <summary>Steps done.</summary>
     public long Steps => _steps;
 
@@ -75,6 +78,7 @@ internal sealed class EngineLoop : IDisposable
         (weights, kv) = (_model.Counters.WeightBytes - weights, _model.Counters.KvBytes - kv);
         DraftTime += _clock.GetElapsedTime(start, drafted);
         ForwardTime += _clock.GetElapsedTime(drafted, computed);
+        LearnCost(rows, _clock.GetElapsedTime(start, computed));
         int accepted = 0, tokens = 0;
         for (int i = 0, output = 0; i < _plan.Count; i++)
         {
@@ -103,6 +107,14 @@ internal sealed class EngineLoop : IDisposable
         _logits.Dispose();
         _raw.Dispose();
         while (_trees.TryPop(out DraftTree? tree)) tree.Release();
+    }
+
+    /// <summary>A step that computes a prompt says nothing of drafts.</summary>
+    private void LearnCost(int rows, TimeSpan time)
+    {
+        for (int i = 0; i < _plan.Count; i++)
+            if (_plan[i] is not { CatchesUp: true, Rows: 1 }) return;
+        Costs.Add(_plan.Count, rows, time.TotalMilliseconds);
     }
 
     private void EndCancelled()

@@ -140,6 +140,8 @@ public sealed class BitMatrixTests
             yield return s with { Draft = draft, AssistantTokens = k };
         }
         yield return s with { Draft = draft, AssistantTokens = 4, Schedule = AssistantTokensSchedule.Heuristic };
+        yield return s with { Draft = draft, AssistantTokens = 4, Schedule = AssistantTokensSchedule.Measured };
+        yield return s with { MaxBatch = 7, PromptLookup = true, AssistantTokens = 5, Schedule = AssistantTokensSchedule.Measured };
         yield return s with { MaxBatch = 7, KvBlock = 1, Blocks = 150 };
         yield return s with { MaxBatch = 7, KvBlock = 16, Blocks = 10, PromptLookup = true, AssistantTokens = 3 };
         foreach (int[] row in Pairwise.Cover([Batches.Length, ThreadCounts.Length, Blocks.Length, Chunks.Length, 3, 8]))

@@ -84,7 +84,7 @@ public sealed class RequestFieldsTests
     [InlineData("logit_bias", "{\"x\": 1}", "logit_bias is {\"x\": 1}; it must be an object of token ids and biases, such as {\"42\": -1.5}.")]
     [InlineData("bad_words", "[1]", "bad_words is [1]; it must be a list of lists of token ids.")]
     [InlineData("suppress_tokens", "[-1]", "suppress_tokens is [-1]; it must be a list of token ids from 0 on.")]
-    [InlineData("draft_schedule", "\"never\"", "draft_schedule is \"never\"; it must be constant or heuristic.")]
+    [InlineData("draft_schedule", "\"never\"", "draft_schedule is \"never\"; it must be constant, heuristic or measured.")]
     public void A_wrong_type_is_told(string name, string json, string sentence)
         => Assert.Equal(sentence, Assert.Throws<Slipstream.Cli.UsageException>(() => FromJson(name, json)).Message);
 
@@ -94,6 +94,7 @@ public sealed class RequestFieldsTests
         SamplingOptions defaults = new();
         Assert.Equal(AssistantTokensSchedule.Heuristic, new RequestSettings().Over(defaults).AssistantTokensSchedule);
         Assert.Equal(AssistantTokensSchedule.Constant, FromFlags("--draft-length", "3").Over(defaults).AssistantTokensSchedule);
+        Assert.Equal(AssistantTokensSchedule.Measured, FromFlags("--draft-schedule", "measured").Over(defaults).AssistantTokensSchedule);
         Assert.Equal(AssistantTokensSchedule.Heuristic, FromFlags("--draft-schedule", "heuristic", "--draft-length", "3").Over(defaults).AssistantTokensSchedule);
     }
 

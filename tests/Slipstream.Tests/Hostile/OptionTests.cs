@@ -16,7 +16,7 @@ public sealed class OptionTests
         { new() { TopLogprobs = 1001 }, "The number of log-probabilities is 1001; it must be 0 to 1000." },
         { new() { SampleIndex = -1 }, "The sample index is -1; it must be at least 0." },
         { new() { Verifier = (VerifierKind)9 }, "The verifier is 9; it must be auto, rejection or coupled." },
-        { new() { AssistantTokensSchedule = (AssistantTokensSchedule)9 }, "The draft schedule is 9; it must be constant or heuristic." },
+        { new() { AssistantTokensSchedule = (AssistantTokensSchedule)9 }, "The draft schedule is 9; it must be constant, heuristic or measured." },
         { new() { StopTokens = [3, -1] }, "The stop token -1 is not in the vocabulary of 32; ids run from 0 to 31." },
         { new() { StopStrings = [""] }, "A stop string is empty; it would end every generation at once." },
         { new() { StopStrings = ["x"] }, "'{model}' has no usable tokenizer, so stop strings cannot be found; use stop tokens." },
