@@ -50,7 +50,7 @@ public sealed unsafe class Activations : IDisposable
     /// </summary>
     internal static long QuantizedBytes(int rows, int width, int exactWidth, int nextWidth, int threads, bool amx)
     {
-        long tiles = amx && rows >= AmxIntegerKernels.LeastRows ? TilesOf(rows, width) + TilesOf(2L * rows, exactWidth) : 0;
+        long tiles = amx && rows >= AmxFewRowsKernels.LeastRows ? TilesOf(rows, width) + TilesOf(2L * rows, exactWidth) : 0;
         return Forms(rows) + Of(rows, nextWidth) + tiles + threads * Forms(Math.Min(rows, MostOwnRows));
 
         long TilesOf(long count, int columns) => (count + QuantizedTiles.TileRows - 1) / QuantizedTiles.TileRows * QuantizedTiles.TileBytes((columns + 31) & ~31);

@@ -39,8 +39,10 @@ internal abstract unsafe class PackedLinear : Linear
     public int Fetch => (_arena?.Used ?? Bytes) > CacheBytes ? PackedKernels.FromMemory : PackedKernels.Ahead;
 
     /// <summary>The emitted kernels for a product with these activations; null where it takes the compiled one.</summary>
+    /// <param name="x">The activations.</param>
+    /// <param name="bytes">Whether a layer of the same job <see cref="HasBytes"/>: all parts of a job have kernels of one kind.</param>
     /// <exception cref="InvalidOperationException">The weights were packed for other activations.</exception>
-    public abstract PackedKernels? EmittedFor(Activations x);
+    public abstract PackedKernels? EmittedFor(Activations x, bool bytes);
 
     /// <summary>The kernel that needs no emitted code.</summary>
     public abstract delegate*<in PackedCall, int, void> Kernel { get; }
@@ -54,6 +56,9 @@ internal abstract unsafe class PackedLinear : Linear
     /// <summary>The code that stands for zero; 0 where weights are no codes.</summary>
     public virtual int Zero => 0;
 
+    /// <summary>Whether codes are whole bytes, which take longest to become bfloat16 for the matrix unit.</summary>
+    public virtual bool HasBytes => false;
+
     /// <summary>Whether there is an exact form of activations, in which each row is two.</summary>
     public virtual bool HasExactForm => false;
 
@@ -63,9 +68,9 @@ internal abstract unsafe class PackedLinear : Linear
     /// <summary>Bytes of activations that are gone through for each set of groups: what stays in the second-level cache beside it.</summary>
     public abstract int CachedBytes { get; }
 
-    /// <summary>The form of activations that kernels read, made by all threads.</summary>
+    /// <summary>The form of activations that such kernels read, made by all threads.</summary>
     // SAFETY: (both) valid until the next set of activations.
-    public abstract byte* FormOf(Activations x, ComputePool pool, bool exact, int zero);
+    public abstract byte* FormOf(Activations x, ComputePool pool, bool exact, int zero, PackedKernels? kernels);
 
     /// <summary>The same, made by and for one thread.</summary>
     public abstract byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock);

@@ -16,6 +16,9 @@ internal readonly record struct PackedLayers(PackedLinear First, PackedLinear? S
     /// <summary>The code for zero of those that have one above 0.</summary>
     public int Zero => Math.Max(First.Zero, Math.Max(Second?.Zero ?? 0, Third?.Zero ?? 0));
 
+    /// <summary>Whether one of them has codes of whole bytes.</summary>
+    public bool HaveBytes => First.HasBytes || Second is { HasBytes: true } || Third is { HasBytes: true };
+
     /// <summary>Whether one set of activations serves them all: in one form, whose sums start for one code for zero, and for 0.</summary>
     public bool FitTogether
     {
@@ -64,7 +67,8 @@ internal static unsafe class PackedProduct
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
         bool own = x.Rows <= Activations.MostOwnRows;
         bool atOnce = combine is not null && !own && exactFrom > 0;
-        int shares = x.Rows >= (layers.First.EmittedFor(x) is { TakesGroupAtOnce: true } ? SharedTileRows : SharedRows) * pool.Threads ? pool.Threads : 1;
+        bool bytes = layers.HaveBytes;
+        int shares = x.Rows >= (layers.First.EmittedFor(x, bytes) is { TakesGroupAtOnce: true } ? SharedTileRows : SharedRows) * pool.Threads ? pool.Threads : 1;
         // SAFETY: the outputs are pinned until every range has run; the quantised rows are as wide as the layers.
         fixed (float* y0 = first.Data)
         fixed (float* y1 = second.Data)
@@ -89,8 +93,8 @@ internal static unsafe class PackedProduct
         {
             if (layer is null) return;
             bool exact = index >= exactFrom && layer.HasExactForm;
-            byte* rows = own ? null : layer.FormOf(x, pool, exact, layers.Zero);
-            PackedKernels? kernels = layer.EmittedFor(x);
+            PackedKernels? kernels = layer.EmittedFor(x, bytes);
+            byte* rows = own ? null : layer.FormOf(x, pool, exact, layers.Zero, kernels);
             part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, kernels, !atOnce ? int.MaxValue : kernels is { TakesGroupAtOnce: true } ? CombinedTileRows : CombinedRows);
         }
     }
@@ -102,7 +106,7 @@ internal static unsafe class PackedProduct
         public readonly byte* Packed, X;
         public readonly float* Y;
         public readonly nint GroupBytes, TileBytes, YStride, Blocks;
-        public readonly int Groups, OutFeatures, Rows, RowsTogether, TileRows, Tiles, CachedTiles, StoredTiles, Together;
+        public readonly int Groups, OutFeatures, Rows, RowsTogether, TileRows, Tiles, CachedTiles, StoredTiles, Together, ScratchBytes;
         public readonly bool Exact, TakesGroupAtOnce;
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
@@ -111,7 +115,7 @@ internal static unsafe class PackedProduct
         private int ResultBytes => (TakesGroupAtOnce ? PackedKernels.MostStored : PackedKernels.Stored) * GroupRows * sizeof(float);
 
         /// <summary>Bytes that calls need for results and beside them, from a line on.</summary>
-        public int RoomBytes => ResultBytes + Lines.Bytes + (TakesGroupAtOnce ? AmxIntegerKernels.ScratchBytes : 0);
+        public int RoomBytes => ResultBytes + Lines.Bytes + ScratchBytes;
 
         /// <summary>Where the room keeps the shape that tiles have.</summary>
         public nint* ShapeIn(float* room) => (nint*)((byte*)room + ResultBytes);
@@ -148,6 +152,7 @@ internal static unsafe class PackedProduct
             if (kernels is null) return;
             Together = kernels.GroupsTogether(Rows, layer.Fetch);
             TakesGroupAtOnce = kernels.TakesGroupAtOnce;
+            ScratchBytes = kernels.ScratchBytes;
             StoredTiles = kernels.StoredResults / (RowsTogether * Together);
             if (Together > 1) Several = new Kernels(layer, kernels, Rows, RowsTogether, CachedTiles, Together);
             Single = new Kernels(layer, kernels, Rows, RowsTogether, CachedTiles, 1);

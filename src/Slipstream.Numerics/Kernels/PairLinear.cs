@@ -9,7 +9,7 @@ internal sealed unsafe class PairLinear : PackedLinear
     {
     }
 
-    public override PackedKernels? EmittedFor(Activations x)
+    public override PackedKernels? EmittedFor(Activations x, bool bytes)
     {
         if (x.Precision != ActivationPrecision.Bf16) throw new InvalidOperationException($"These weights were packed for activations of bfloat16, not for {x.Precision}.");
         if (x.UsesAmx && InFeatures % AmxPairKernels.Columns == 0) return AmxPairKernels.Instance;
@@ -41,12 +41,12 @@ internal sealed unsafe class PairLinear : PackedLinear
 
     public override (int Rows, nint Bytes) Tile(PackedKernels? kernels) => (1, RoundedRows.RowBytes(InFeatures, asFloats: kernels is null));
 
-    public override byte* FormOf(Activations x, ComputePool pool, bool exact, int zero) => EmittedFor(x) is not null ? x.Rounded(pool) : (byte*)x.RoundedFloats(pool);
+    public override byte* FormOf(Activations x, ComputePool pool, bool exact, int zero, PackedKernels? kernels) => kernels is not null ? x.Rounded(pool) : (byte*)x.RoundedFloats(pool);
 
-    public override byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock) => x.RoundedBy(worker, asFloats: EmittedFor(x) is null, clock);
+    public override byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock) => x.RoundedBy(worker, asFloats: EmittedFor(x, bytes: false) is null, clock);
 
     public override NextForm? ReserveNext(Activations x, int rows)
-        => InFeatures % NextForm.Columns == 0 && EmittedFor(x) is { } kernels ? new NextForm(x.ReserveNextRounded(InFeatures), Tile(kernels).Bytes, 0, &RoundedRows.Write) : null;
+        => InFeatures % NextForm.Columns == 0 && EmittedFor(x, bytes: false) is { } kernels ? new NextForm(x.ReserveNextRounded(InFeatures), Tile(kernels).Bytes, 0, &RoundedRows.Write) : null;
 
     private protected override void ReadRow(byte* group, int row, Span<float> destination) => PairLayout.ReadRow(group, row, destination);
 

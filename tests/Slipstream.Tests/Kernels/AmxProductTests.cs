@@ -8,7 +8,7 @@ namespace Slipstream.Tests.Kernels;
 /// <summary>Products on the matrix unit have the bits of those on vectors, which other tests hold to the reference.</summary>
 public sealed class AmxProductTests
 {
-    private const int OutFeatures = 16 * 5 + 3, Width = 768 + 256;
+    private const int OutFeatures = 16 * 5 + 3;
 
     public static TheoryData<string> Integers => [.. WeightFormats.All.Where(f => f.IsSupported && f.Name is not ("F32" or "F16" or "BF16")).Select(f => f.Name)];
 
@@ -83,32 +83,45 @@ public sealed class AmxProductTests
 
         public bool VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat
         {
-            using NativeBuffer<byte> data = Products.RandomBlocks<TFormat>(OutFeatures, Width);
-            for (int threads = 1; threads <= 3; threads++)
+            Compare<TFormat>(1024, [AmxFewRowsKernels.LeastRows, 13, AmxFewRowsKernels.MostRows, AmxIntegerKernels.LeastRows, AmxIntegerKernels.LeastRowsOfBytes, 67, 130, 400]);
+            // Columns that kernels for few rows take, and, where blocks are short, that they do not.
+            foreach (int width in (ReadOnlySpan<int>)(TFormat.BlockLength == 32 ? [1088, 1056, 320] : [1280, 768]))
             {
-                using ComputePool pool = new(threads);
-                using Linear linear = Linear.Pack<TFormat>(data.Region, OutFeatures, Width, pool);
-                foreach (int rows in (ReadOnlySpan<int>)[AmxIntegerKernels.LeastRows, 67, 130, 400])
-                    foreach (bool exact in (ReadOnlySpan<bool>)[false, true])
-                    {
-                        using NativeBuffer<float> values = Activations(rows, Width, rows);
-                        (values.Span(5 * Width + 40, 1)[0], values.Span(20 * Width + 3, 1)[0], values.Span(21 * Width + 700, 1)[0]) = (float.NaN, 2e33f, float.PositiveInfinity);
-                        float[] onTiles = Multiply(linear, values, rows, exact, KernelTier.Emitted, pool), onVectors = Multiply(linear, values, rows, exact, KernelTier.EmittedVectors, pool);
-                        for (int i = 0; i < onTiles.Length; i++)
-                            if (BitConverter.SingleToInt32Bits(onTiles[i]) != BitConverter.SingleToInt32Bits(onVectors[i]) && !(float.IsNaN(onTiles[i]) && float.IsNaN(onVectors[i])))
-                                Assert.Fail($"{TFormat.Name}, {rows} rows, {threads} threads, exact {exact}, row {i / OutFeatures} column {i % OutFeatures}: {onTiles[i]:R} on tiles, {onVectors[i]:R} on vectors");
-                        foreach (int row in (ReadOnlySpan<int>)[5, 20, 21]) Assert.True(float.IsNaN(onTiles[row * OutFeatures]));
-                        Assert.Equal(3 * OutFeatures, onTiles.Count(float.IsNaN));
-                    }
+                Assert.Equal(width is 1088 or 1280, AmxFewRowsKernels.Take(PackedLayout.Of<TFormat>(), width));
+                Compare<TFormat>(width, [AmxFewRowsKernels.LeastRows, AmxFewRowsKernels.MostRows]);
             }
             return true;
         }
 
-        private static float[] Multiply(Linear linear, NativeBuffer<float> values, int rows, bool exact, KernelTier tier, ComputePool pool)
+        private static void Compare<TFormat>(int width, ReadOnlySpan<int> rowCounts) where TFormat : struct, IIntegerFormat
         {
-            using Activations x = new(rows, Width, ActivationPrecision.Int8, tier);
-            Matrix set = x.Begin(rows, Width);
-            for (int row = 0; row < rows; row++) values.Span((long)row * Width, Width).CopyTo(set[row]);
+            using NativeBuffer<byte> data = Products.RandomBlocks<TFormat>(OutFeatures, width);
+            for (int threads = 1; threads <= 3; threads++)
+            {
+                using ComputePool pool = new(threads);
+                using Linear linear = Linear.Pack<TFormat>(data.Region, OutFeatures, width, pool);
+                foreach (int rows in rowCounts)
+                    foreach (bool exact in (ReadOnlySpan<bool>)[false, true])
+                    {
+                        using NativeBuffer<float> values = Activations(rows, width, rows);
+                        int[] broken = [1, 5, rows - 1];
+                        foreach ((int row, int column, float value) in (ReadOnlySpan<(int, int, float)>)[(broken[0], 40, float.NaN), (broken[1], 3, 2e33f), (broken[2], width - 30, float.PositiveInfinity)])
+                            values.Span((long)row * width + column, 1)[0] = value;
+                        float[] onTiles = Multiply(linear, values, rows, width, exact, KernelTier.Emitted, pool), onVectors = Multiply(linear, values, rows, width, exact, KernelTier.EmittedVectors, pool);
+                        for (int i = 0; i < onTiles.Length; i++)
+                            if (BitConverter.SingleToInt32Bits(onTiles[i]) != BitConverter.SingleToInt32Bits(onVectors[i]) && !(float.IsNaN(onTiles[i]) && float.IsNaN(onVectors[i])))
+                                Assert.Fail($"{TFormat.Name}, {width} columns, {rows} rows, {threads} threads, exact {exact}, row {i / OutFeatures} column {i % OutFeatures}: {onTiles[i]:R} on tiles, {onVectors[i]:R} on vectors");
+                        foreach (int row in broken) Assert.True(float.IsNaN(onTiles[row * OutFeatures]));
+                        Assert.Equal(broken.Length * OutFeatures, onTiles.Count(float.IsNaN));
+                    }
+            }
+        }
+
+        private static float[] Multiply(Linear linear, NativeBuffer<float> values, int rows, int width, bool exact, KernelTier tier, ComputePool pool)
+        {
+            using Activations x = new(rows, width, ActivationPrecision.Int8, tier);
+            Matrix set = x.Begin(rows, width);
+            for (int row = 0; row < rows; row++) values.Span((long)row * width, width).CopyTo(set[row]);
             float[] y = new float[rows * OutFeatures];
             linear.Multiply(x, new Matrix(y, rows, OutFeatures), pool, exact);
             return y;

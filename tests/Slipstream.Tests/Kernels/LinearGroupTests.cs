@@ -88,32 +88,34 @@ public sealed class LinearGroupTests
     [Theory]
     [InlineData("Q8_0", 96)]
     [InlineData("Q4_0", 160)]
+    [InlineData("Q4_0", 1024)]
+    [InlineData("Q4_1", 1024, 1024)]
     [InlineData("Q6_K", 256)]
     [InlineData("F32", 80)]
     [InlineData("BF16", 96)]
     [InlineData("BF16", 80)]
-    public void Combined_results_enter_the_next_layer_as_if_they_had_been_written(string next, int outputs)
+    public void Combined_results_enter_the_next_layer_as_if_they_had_been_written(string next, int outputs, int inputs = Width)
     {
         const int Most = 203, Last = 20;
-        using NativeBuffer<byte> weights = new(outputs * Width * sizeof(float)), more = new(Last * outputs * sizeof(float));
+        using NativeBuffer<byte> weights = new(outputs * inputs * sizeof(float)), more = new(Last * outputs * sizeof(float));
         Random random = new(3);
         foreach (ref byte value in weights.Span(0, (int)weights.Length)) value = (byte)(random.Next(256) & 0xBF);
         foreach (ref byte value in more.Span(0, (int)more.Length)) value = (byte)(random.Next(256) & 0xBF);
-        using NativeBuffer<float> source = Products.RandomFloats(Most * Width, 4), left = new(Most * outputs), right = new(Most * outputs);
+        using NativeBuffer<float> source = Products.RandomFloats(Most * inputs, 4), left = new(Most * outputs), right = new(Most * outputs);
         foreach (int threads in (ReadOnlySpan<int>)[1, 2, 3])
         {
             using ComputePool pool = new(threads);
             bool pairs = next == "BF16";
-            using Linear a = Make(pairs ? next : "Q4_1", weights, outputs, pool), b = Make(pairs ? next : "Q8_0", weights, outputs, pool), last = Make(next, more, Last, pool, outputs);
+            using Linear a = Make(pairs ? next : "Q4_1", weights, outputs, pool, inputs), b = Make(pairs ? next : next == "Q4_1" ? "Q4_0" : "Q8_0", weights, outputs, pool, inputs), last = Make(next, more, Last, pool, outputs);
             foreach (KernelTier tier in PackedProductTests.Tiers)
                 foreach (ActivationPrecision precision in pairs ? (ReadOnlySpan<ActivationPrecision>)[ActivationPrecision.Bf16] : [ActivationPrecision.Int8, ActivationPrecision.Int16])
                 {
-                    using Activations x = new(Most, Math.Max(Width, outputs), precision, tier);
-                    foreach (int rows in (ReadOnlySpan<int>)[1, 6, 7, 33, Most, 8])
+                    using Activations x = new(Most, Math.Max(inputs, outputs), precision, tier);
+                    foreach (int rows in (ReadOnlySpan<int>)[1, 6, 7, 33, 12, Most, 30, 16, 8])
                     {
                         float[] expected = new float[rows * Last], found = new float[rows * Last];
                         Matrix gates = new(left.Span(0, rows * outputs), rows, outputs), ups = new(right.Span(0, rows * outputs), rows, outputs);
-                        Set(x, source, rows);
+                        Set(x, source, rows, inputs);
                         a.Multiply(x, gates, pool);
                         b.Multiply(x, ups, pool);
                         SwiGlu.Apply(gates.Data, ups.Data, x.Begin(rows, outputs).Data);
@@ -121,7 +123,7 @@ public sealed class LinearGroupTests
                         Assert.DoesNotContain(float.NaN, expected);
                         gates.Data.Fill(float.NaN);
                         ups.Data.Fill(float.NaN);
-                        Set(x, source, rows);
+                        Set(x, source, rows, inputs);
                         new LinearGroup(a, b).MultiplyAndCombine(x, gates, ups, SwiGlu.Apply, last, pool);
                         last.Multiply(x, new Matrix(found, rows, Last), pool);
                         Assert.Equal(expected, found);
@@ -176,9 +178,9 @@ public sealed class LinearGroupTests
         return known.BlockLength == 1 ? Linear.Create(format, data, outFeatures, width) : Linear.Pack(format, data, outFeatures, width, pool);
     }
 
-    private static void Set(Activations x, NativeBuffer<float> source, int rows)
+    private static void Set(Activations x, NativeBuffer<float> source, int rows, int width = Width)
     {
-        Matrix set = x.Begin(rows, Width);
-        for (int row = 0; row < rows; row++) source.Span(row * Width, Width).CopyTo(set[row]);
+        Matrix set = x.Begin(rows, width);
+        for (int row = 0; row < rows; row++) source.Span(row * width, width).CopyTo(set[row]);
     }
 }

@@ -12,11 +12,8 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 /// <remarks>Always whole tiles of activations: of the last, rows that are not there are computed too.</remarks>
 internal sealed class AmxIntegerKernels : PackedKernels
 {
-    /// <summary>Rows of activations from which on the matrix unit is used: for fewer, what weights become takes longer than it saves.</summary>
-    public const int LeastRows = 32;
-
-    /// <summary>Bytes that a kernel needs for what it makes of weights, and of sums.</summary>
-    public const int ScratchBytes = AmxIntegerKernelEmitter.ScratchBytes;
+    /// <summary>Rows of activations from which on they are taken: for fewer, what weights become takes longer than it saves; bytes take longest.</summary>
+    public const int LeastRows = 28, LeastRowsOfBytes = 32;
 
     // Tiles of weights that each tile of activations is loaded for.
     private const int MostGroups = 2;
@@ -38,6 +35,8 @@ internal sealed class AmxIntegerKernels : PackedKernels
 
     public override bool TakesGroupAtOnce => true;
 
+    public override int ScratchBytes => AmxIntegerKernelEmitter.ScratchBytes;
+
     public override int GroupsTogether(int rows, int fetch) => MostGroups;
 
     public override int RowsTogether(int rows) => Rows;
@@ -46,7 +45,7 @@ internal sealed class AmxIntegerKernels : PackedKernels
 }
 
 /// <summary>Writes one kernel: tiles of sixteen rows of activations by one or two groups of sixteen weight rows.</summary>
-internal sealed partial class AmxIntegerKernelEmitter
+internal sealed class AmxIntegerKernelEmitter
 {
     // Records of 32 columns in a turn, of all groups: their weights as bfloat16 stay in the first-level cache while all tiles pass.
     private const int MostRecords = 16;
@@ -57,14 +56,13 @@ internal sealed partial class AmxIntegerKernelEmitter
     // Parts of the scratch.
     private const int HalvesAt = Sums * Bytes, ScalesAt = HalvesAt + 2 * Bytes, MaxSteps = 2 * MostRecords, OffsetsAt = ScalesAt + MaxSteps * RowBytes, WeightsAt = OffsetsAt + MaxSteps * RowBytes;
 
-
-    private const int First = 16, Registers = 30; // Of what makes codes; and for results, all but two.
+    private const int Registers = 30; // For results: all but two.
 
     private readonly Assembler c;
     private readonly PackedLayout _layout;
     private readonly int _groups, _fetch, _ring, _turnRecords, _stepsOfRecord, _stepBytes;
-    private readonly PackedCodes _unpacking;
-    private readonly AssemblerRegisterZMM _code = Zmm(First), _low = Zmm(First + 1), _high = Zmm(First + 2), _table = Zmm(First + 3), _table2 = Zmm(First + 4), _number = Zmm(First + 5), _offset = Zmm(First + 7), _second = Zmm(First + 8), _scale = Zmm(Registers), _result = Zmm(Registers + 1);
+    private readonly AmxCodes _codes;
+    private readonly AssemblerRegisterZMM _scale = Zmm(Registers), _result = Zmm(Registers + 1);
     private readonly AssemblerRegister64 _block = rdx, _planes = rsi, _bytes = rdi, _stride = rsi, _x = rax, _weights = r8, _scales = r9, _lines = r10, _count = r11, _results = rbx, _tiles = r12, _tile = r13, _after = r14, _scratch = r15;
     private readonly List<(Label From, Label Back, int Slot, int Step)> _wide = [];
 
@@ -78,12 +76,10 @@ internal sealed partial class AmxIntegerKernelEmitter
         (_ring, _turnRecords) = (Sums / groups, MostRecords / groups);
         _stepsOfRecord = PackedLayout.PlaneLength / layout.GroupLength;
         _stepBytes = Bytes / _stepsOfRecord;
-        _unpacking = new PackedCodes(assembler, layout, Zmm(27), Zmm(28), Zmm(29));
+        _codes = new AmxCodes(assembler, layout);
     }
 
     private bool IsWhole => _stepsOfRecord == 1; // Steps of 32 columns, which may be wide.
-
-    private int Bits => _layout.LowBits + _layout.HighBits;
 
     public void Emit()
     {
@@ -110,7 +106,7 @@ internal sealed partial class AmxIntegerKernelEmitter
         c.Label(ref turns);
         c.mov(_count, _turnRecords);
         BeginTurn(c, _count);
-        BeginCodes();
+        _codes.Begin();
         c.mov(_tile, _block);
         ConvertTurn(0);
         for (int g = 1; g < _groups; g++)
@@ -154,6 +150,62 @@ internal sealed partial class AmxIntegerKernelEmitter
         c.jmp(end);
         foreach ((Label from, Label back, int slot, int step) in _wide) Halves(from, back, slot, step);
         c.Label(ref end);
+    }
+
+    /// <summary>Makes bfloat16 of the codes of a turn of a group, and floats of its scales and offsets.</summary>
+    private void ConvertTurn(int group)
+    {
+        AssemblerRegisterZMM offset = _result; // The results of a turn are in memory.
+        Label blocks = c.CreateLabel(), records = c.CreateLabel();
+        c.lea(_weights, __[_scratch + (WeightsAt + WeightsOf(group))]);
+        c.lea(_scales, __[_scratch + (ScalesAt + ScalesOf(group))]);
+        c.Label(ref blocks);
+        c.vcvtph2ps(_scale, __ymmword_ptr[_block]);
+        if (_layout.HasOffsets) c.vcvtph2ps(offset, __ymmword_ptr[_block + PackedLayout.OffsetsAt]);
+        if (_layout.Groups == 1)
+        {
+            Record(_block, _layout.PlanesAt, offset);
+        }
+        else
+        {
+            c.lea(_planes, __[_block + _layout.PlanesAt]);
+            c.lea(_bytes, __[_block + _layout.ScaleBytesAt]);
+            c.mov(_tiles, _layout.BlockLength / PackedLayout.PlaneLength);
+            c.Label(ref records);
+            Record(_planes, 0, offset);
+            c.add(_planes, _layout.PlaneBytes);
+            c.add(_bytes, PackedLayout.Rows * _stepsOfRecord);
+            c.dec(_tiles);
+            c.jnz(records);
+        }
+        c.add(_block, _layout.BlockBytes);
+        c.sub(_count, _layout.BlockLength / PackedLayout.PlaneLength);
+        c.jnz(blocks);
+    }
+
+    /// <summary>32 columns, whose planes begin at a register and a displacement.</summary>
+    private void Record(AssemblerRegister64 planes, int at, AssemblerRegisterZMM offset)
+    {
+        int lines = (at + _layout.PlaneBytes + RowBytes - 1) / RowBytes, asked = 0;
+        for (int step = 0; step < AmxCodes.Steps; step++)
+        {
+            for (; _fetch < PackedKernels.Nothing && asked < lines && asked * AmxCodes.Steps <= step * lines; asked++) c.prefetcht1(__byte_ptr[planes + (_turnRecords * _layout.StepBytes + RowBytes * asked)]);
+            _codes.Step(planes + at, step, __zmmword_ptr[_weights + 2 * RowBytes * step], __zmmword_ptr[_weights + 2 * RowBytes * step + RowBytes]);
+        }
+        c.add(_weights, Bytes);
+        for (int group = 0; group < _stepsOfRecord; group++)
+        {
+            Factor(_scale, 0, group, 0);
+            if (_layout.HasOffsets) Factor(offset, _layout.MinimaAt - _layout.ScaleBytesAt, group, OffsetsAt - ScalesAt);
+        }
+        c.add(_scales, RowBytes * _stepsOfRecord);
+    }
+
+    private void Factor(AssemblerRegisterZMM of, int bytesAt, int group, int at)
+    {
+        AssemblerRegisterZMM factor = of;
+        if (_layout.Groups > 1) _codes.Factor(factor = Zmm(0), of, _bytes + (bytesAt + PackedLayout.Rows * group));
+        c.vmovups(__zmmword_ptr[_scales + (at + RowBytes * group)], factor);
     }
 
     // Memory is asked for some lines at every step, not for many at once, which the matrix unit would wait for; and for lines that are near when all have been.

@@ -59,6 +59,9 @@ internal abstract unsafe class PackedKernels
     /// <summary>Results, of sixteen floats each, that kernels make of several tiles before they are stored, at most <see cref="MostStored"/>.</summary>
     public virtual int StoredResults => 128;
 
+    /// <summary>Bytes of <see cref="PackedCall.Scratch"/> that a kernel needs.</summary>
+    public virtual int ScratchBytes => 0;
+
     /// <summary>Groups that go together for a number of rows of activations, where weights are fetched so.</summary>
     public abstract int GroupsTogether(int rows, int fetch);
 
