@@ -9,25 +9,26 @@ internal sealed unsafe class IntegerLinear : PackedLinear
     private IntegerKernels? _emitted;
     private AmxIntegerKernels? _amx;
     private AmxFewRowsKernels? _amxFewRows;
-    private readonly bool _takesFewRows;
 
     private IntegerLinear(string format, PackedLayout layout, delegate*<in PackedCall, int, void> kernel, int outFeatures, int inFeatures, WeightArena? arena)
         : base(format, layout.BytesOf(inFeatures), outFeatures, inFeatures, arena)
     {
         _layout = layout;
         Kernel = kernel;
-        _takesFewRows = AmxFewRowsKernels.Take(layout, inFeatures);
+        TakesFewRows = AmxFewRowsKernels.Take(layout, inFeatures);
     }
 
     public override delegate*<in PackedCall, int, void> Kernel { get; }
 
     // Found once: products come here many times a token.
-    public override PackedKernels? EmittedFor(Activations x, bool bytes)
+    public override PackedKernels? EmittedFor(Activations x, PackedLayers job)
     {
-        if (x.UsesAmx && x.Rows >= (bytes ? AmxIntegerKernels.LeastRowsOfBytes : AmxIntegerKernels.LeastRows)) return _amx ??= AmxIntegerKernels.Of(_layout);
-        if (x.UsesAmx && !bytes && _takesFewRows && x.Rows is >= AmxFewRowsKernels.LeastRows and <= AmxFewRowsKernels.MostRows) return _amxFewRows ??= AmxFewRowsKernels.Of(_layout);
+        if (x.UsesAmx && x.Rows >= (job.HaveBytes ? AmxIntegerKernels.LeastRowsOfBytes : AmxIntegerKernels.LeastRows)) return _amx ??= AmxIntegerKernels.Of(_layout);
+        if (x.UsesAmx && x.Rows is >= AmxFewRowsKernels.LeastRows and <= AmxFewRowsKernels.MostRows && job.TakeFewRows) return _amxFewRows ??= AmxFewRowsKernels.Of(_layout);
         return x.UsesEmitted && EmissionSupport.HasVnni512 ? _emitted ??= IntegerKernels.Of(_layout) : null;
     }
+
+    public override bool TakesFewRows { get; }
 
     public override bool HasBytes => _layout.LowBits == 8;
 
@@ -59,17 +60,15 @@ internal sealed unsafe class IntegerLinear : PackedLinear
     }
 
     public override (int Rows, nint Bytes) Tile(PackedKernels? kernels)
-        => TakeTiles(kernels) ? (QuantizedTiles.TileRows, QuantizedTiles.TileBytes(InFeatures)) : (QuantizedRows.TileRows, QuantizedRows.TileBytes(InFeatures));
+        => kernels is AmxIntegerKernels or AmxFewRowsKernels ? (QuantizedTiles.TileRows, QuantizedTiles.TileBytes(InFeatures)) : (QuantizedRows.TileRows, QuantizedRows.TileBytes(InFeatures));
 
     public override byte* FormOf(Activations x, ComputePool pool, bool exact, int zero, PackedKernels? kernels)
-        => TakeTiles(kernels) ? x.Tiled(pool, exact) : x.Quantized(pool, exact, zero).Pointer;
+        => kernels is AmxIntegerKernels or AmxFewRowsKernels ? x.Tiled(pool, exact) : x.Quantized(pool, exact, zero).Pointer;
 
-    public override byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock) => x.QuantizedBy(worker, exact, zero, clock);
+    public override byte* FormBy(Activations x, int worker, bool exact, int zero, PackedKernels? kernels, StageClock? clock) => x.QuantizedBy(worker, exact, zero, clock);
 
     public override NextForm? ReserveNext(Activations x, int rows)
         => x.Precision == ActivationPrecision.Int16 ? null : new NextForm(x.ReserveNext(rows, InFeatures, Zero), QuantizedRows.TileBytes(InFeatures), Zero, &QuantizedRows.Write);
-
-    private static bool TakeTiles(PackedKernels? kernels) => kernels is AmxIntegerKernels or AmxFewRowsKernels;
 
     private protected override void ReadRow(byte* group, int row, Span<float> destination) => Packer.ReadRow(group, _layout, row, destination);
 

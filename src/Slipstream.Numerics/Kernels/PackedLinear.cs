@@ -40,9 +40,9 @@ internal abstract unsafe class PackedLinear : Linear
 
     /// <summary>The emitted kernels for a product with these activations; null where it takes the compiled one.</summary>
     /// <param name="x">The activations.</param>
-    /// <param name="bytes">Whether a layer of the same job <see cref="HasBytes"/>: all parts of a job have kernels of one kind.</param>
+    /// <param name="job">The layers of the job, which have kernels of one kind.</param>
     /// <exception cref="InvalidOperationException">The weights were packed for other activations.</exception>
-    public abstract PackedKernels? EmittedFor(Activations x, bool bytes);
+    public abstract PackedKernels? EmittedFor(Activations x, PackedLayers job);
 
     /// <summary>The kernel that needs no emitted code.</summary>
     public abstract delegate*<in PackedCall, int, void> Kernel { get; }
@@ -59,6 +59,9 @@ internal abstract unsafe class PackedLinear : Linear
     /// <summary>Whether codes are whole bytes, which take longest to become bfloat16 for the matrix unit.</summary>
     public virtual bool HasBytes => false;
 
+    /// <summary>Whether the matrix unit pays for few rows too.</summary>
+    public virtual bool TakesFewRows => false;
+
     /// <summary>Whether there is an exact form of activations, in which each row is two.</summary>
     public virtual bool HasExactForm => false;
 
@@ -73,7 +76,7 @@ internal abstract unsafe class PackedLinear : Linear
     public abstract byte* FormOf(Activations x, ComputePool pool, bool exact, int zero, PackedKernels? kernels);
 
     /// <summary>The same, made by and for one thread.</summary>
-    public abstract byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock);
+    public abstract byte* FormBy(Activations x, int worker, bool exact, int zero, PackedKernels? kernels, StageClock? clock);
 
     /// <summary>Makes room for rows that another product writes as this layer will read them; null where that needs them as floats first.</summary>
     public abstract NextForm? ReserveNext(Activations x, int rows);

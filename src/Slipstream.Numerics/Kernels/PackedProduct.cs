@@ -19,6 +19,9 @@ internal readonly record struct PackedLayers(PackedLinear First, PackedLinear? S
     /// <summary>Whether one of them has codes of whole bytes.</summary>
     public bool HaveBytes => First.HasBytes || Second is { HasBytes: true } || Third is { HasBytes: true };
 
+    /// <summary>Whether the matrix unit pays for few rows of all.</summary>
+    public bool TakeFewRows => First.TakesFewRows && Second is null or { TakesFewRows: true } && Third is null or { TakesFewRows: true };
+
     /// <summary>Whether one set of activations serves them all: in one form, whose sums start for one code for zero, and for 0.</summary>
     public bool FitTogether
     {
@@ -67,8 +70,7 @@ internal static unsafe class PackedProduct
         if (x.Precision == ActivationPrecision.Int16) exactFrom = 0;
         bool own = x.Rows <= Activations.MostOwnRows;
         bool atOnce = combine is not null && !own && exactFrom > 0;
-        bool bytes = layers.HaveBytes;
-        int shares = x.Rows >= (layers.First.EmittedFor(x, bytes) is { TakesGroupAtOnce: true } ? SharedTileRows : SharedRows) * pool.Threads ? pool.Threads : 1;
+        int shares = x.Rows >= (layers.First.EmittedFor(x, layers) is { TakesGroupAtOnce: true } ? SharedTileRows : SharedRows) * pool.Threads ? pool.Threads : 1;
         // SAFETY: the outputs are pinned until every range has run; the quantised rows are as wide as the layers.
         fixed (float* y0 = first.Data)
         fixed (float* y1 = second.Data)
@@ -93,7 +95,7 @@ internal static unsafe class PackedProduct
         {
             if (layer is null) return;
             bool exact = index >= exactFrom && layer.HasExactForm;
-            PackedKernels? kernels = layer.EmittedFor(x, bytes);
+            PackedKernels? kernels = layer.EmittedFor(x, layers);
             byte* rows = own ? null : layer.FormOf(x, pool, exact, layers.Zero, kernels);
             part = new Part(layer, rows, exact ? 2 * x.Rows : x.Rows, exact, y, stride, shares, kernels, !atOnce ? int.MaxValue : kernels is { TakesGroupAtOnce: true } ? CombinedTileRows : CombinedRows);
         }
@@ -110,6 +112,7 @@ internal static unsafe class PackedProduct
         public readonly bool Exact, TakesGroupAtOnce;
         public readonly delegate*<in PackedCall, int, void> Compiled;
         public readonly Kernels Several, Single;
+        public readonly PackedKernels? Emitted;
 
         // Results that are made before they are stored or combined, the shape of tiles, and what kernels make of weights.
         private int ResultBytes => (TakesGroupAtOnce ? PackedKernels.MostStored : PackedKernels.Stored) * GroupRows * sizeof(float);
@@ -149,6 +152,7 @@ internal static unsafe class PackedProduct
             int tiles = (Tiles + shares - 1) / shares, most = Math.Min((int)Math.Max(2, (kernels?.CachedBytes ?? layer.CachedBytes) / (TileBytes * (RowsTogether / TileRows))), mostRows / RowsTogether), turns = (tiles + most - 1) / most;
             CachedTiles = (tiles + turns - 1) / turns;
             Compiled = layer.Kernel;
+            Emitted = kernels;
             if (kernels is null) return;
             Together = kernels.GroupsTogether(Rows, layer.Fetch);
             TakesGroupAtOnce = kernels.TakesGroupAtOnce;
@@ -248,7 +252,7 @@ internal static unsafe class PackedProduct
         {
             if (from >= to) return;
             (int firstTile, int endTile) = Tiles(in part, share);
-            byte* x = Own is null ? part.X : part.Layer.FormBy(Own, worker, part.Exact, Zero, Clock);
+            byte* x = Own is null ? part.X : part.Layer.FormBy(Own, worker, part.Exact, Zero, part.Emitted, Clock);
             int each = part.Together > 1 ? (to - from) / part.Together : 0;
             bool oneTile = part.Tiles == 1 && part.Together > 0;
             if (each > 0) Run(in part, from, each, part.Together);

@@ -9,7 +9,7 @@ internal sealed unsafe class PairLinear : PackedLinear
     {
     }
 
-    public override PackedKernels? EmittedFor(Activations x, bool bytes)
+    public override PackedKernels? EmittedFor(Activations x, PackedLayers job)
     {
         if (x.Precision != ActivationPrecision.Bf16) throw new InvalidOperationException($"These weights were packed for activations of bfloat16, not for {x.Precision}.");
         if (x.UsesAmx && InFeatures % AmxPairKernels.Columns == 0) return AmxPairKernels.Instance;
@@ -43,10 +43,10 @@ internal sealed unsafe class PairLinear : PackedLinear
 
     public override byte* FormOf(Activations x, ComputePool pool, bool exact, int zero, PackedKernels? kernels) => kernels is not null ? x.Rounded(pool) : (byte*)x.RoundedFloats(pool);
 
-    public override byte* FormBy(Activations x, int worker, bool exact, int zero, StageClock? clock) => x.RoundedBy(worker, asFloats: EmittedFor(x, bytes: false) is null, clock);
+    public override byte* FormBy(Activations x, int worker, bool exact, int zero, PackedKernels? kernels, StageClock? clock) => x.RoundedBy(worker, asFloats: kernels is null, clock);
 
     public override NextForm? ReserveNext(Activations x, int rows)
-        => InFeatures % NextForm.Columns == 0 && EmittedFor(x, bytes: false) is { } kernels ? new NextForm(x.ReserveNextRounded(InFeatures), Tile(kernels).Bytes, 0, &RoundedRows.Write) : null;
+        => InFeatures % NextForm.Columns == 0 && EmittedFor(x, new(this)) is { } kernels ? new NextForm(x.ReserveNextRounded(InFeatures), Tile(kernels).Bytes, 0, &RoundedRows.Write) : null;
 
     private protected override void ReadRow(byte* group, int row, Span<float> destination) => PairLayout.ReadRow(group, row, destination);
 

@@ -21,11 +21,14 @@ internal sealed class AmxFewRowsKernels : PackedKernels
     /// <summary>The kernels of a layout.</summary>
     public static AmxFewRowsKernels Of(PackedLayout layout) => s_all.GetOrAdd(layout, static l => new AmxFewRowsKernels(l));
 
-    /// <summary>Rows of activations from which on and up to which they are taken; not for codes of whole bytes, which take longer to become bfloat16 than sixteen rows of vectors.</summary>
+    /// <summary>Rows of activations from which on and up to which they are taken.</summary>
     public const int LeastRows = 9, MostRows = Rows;
 
-    /// <summary>Whether they take weights of so many columns: enough that the beginning and the end of a group, where not all is on the way, do not matter, and whole turns.</summary>
-    public static bool Take(PackedLayout layout, int columns) => AmxFewRowsKernelEmitter.Take(layout, columns);
+    /// <summary>
+    /// Whether they are taken for weights of so many columns: enough that the beginning and the end of a group, where not all is on the way, do not matter, and whole turns; and not for what takes longer than sixteen rows of
+    /// vectors, codes of whole bytes to become bfloat16 and columns that share a scale by 16 to be stored, twice in a record.
+    /// </summary>
+    public static bool Take(PackedLayout layout, int columns) => layout.LowBits < 8 && layout.GroupLength == PackedLayout.PlaneLength && AmxFewRowsKernelEmitter.CanTake(layout, columns);
 
     public override int StepColumns => PackedLayout.PlaneLength;
 
@@ -57,14 +60,14 @@ internal sealed class AmxFewRowsKernelEmitter
     private const int Far = 12 << 10, Near = 4 << 10;
 
     // Parts of the scratch.
-    private const int WeightsAt = 0, SumsAt = MostCodes * Bytes, HalvesAt = SumsAt + 2 * Least * Bytes;
+    private const int WeightsAt = 0, SumsAt = MostCodes * Bytes, HalvesAt = SumsAt + Least * Bytes;
 
     /// <summary>Bytes of scratch.</summary>
     public const int ScratchBytes = HalvesAt + 2 * Bytes;
 
     private readonly Assembler c;
     private readonly PackedLayout _layout;
-    private readonly int _rows, _fetch, _recordsOfBlock, _unrolled, _filling, _stepsOfRecord, _stepBytes, _codesRing, _sumsRing;
+    private readonly int _rows, _fetch, _recordsOfBlock, _unrolled, _filling, _codesRing, _sumsRing;
     private readonly AmxCodes _codes;
     private readonly AssemblerRegisterZMM _scale = Zmm(30), _offset = Zmm(31);
     private readonly AssemblerRegister64 _block = rdx, _x = rax, _lines = r10, _count = r11, _results = rbx, _tiles = r12, _tile = r13, _after = r14, _scratch = r15, _row = rdi;
@@ -75,15 +78,13 @@ internal sealed class AmxFewRowsKernelEmitter
         c = assembler;
         (_layout, _rows, _fetch) = (layout, rows, fetch);
         (_recordsOfBlock, _unrolled, _filling) = Turns(layout);
-        _stepsOfRecord = PackedLayout.PlaneLength / layout.GroupLength;
-        _stepBytes = Bytes / _stepsOfRecord;
         _codesRing = Math.Min(MostCodes, _unrolled);
-        _sumsRing = Math.Min(MostSums / _stepsOfRecord, _unrolled);
+        _sumsRing = Math.Min(MostSums, _unrolled);
         _codes = new AmxCodes(assembler, layout);
     }
 
-    /// <inheritdoc cref="AmxFewRowsKernels.Take"/>
-    public static bool Take(PackedLayout layout, int columns)
+    /// <summary>Whether columns are enough, and whole turns.</summary>
+    public static bool CanTake(PackedLayout layout, int columns)
     {
         (_, int unrolled, int filling) = Turns(layout);
         int records = columns / PackedLayout.PlaneLength;
@@ -97,12 +98,10 @@ internal sealed class AmxFewRowsKernelEmitter
         return (ofBlock, unrolled, (AddLag + unrolled - 1) / unrolled * unrolled);
     }
 
-    private bool IsWhole => _stepsOfRecord == 1; // Steps of 32 columns, which may be wide.
-
     public void Emit()
     {
         Label tiles = c.CreateLabel(), turns = c.CreateLabel(), end = c.CreateLabel();
-        GiveShape(c, _rows, 0, MostSums, _layout.GroupLength);
+        GiveShape(c, _rows, 0, MostSums, Columns);
         c.mov(ebx, 0xF0); // The upper half of a vector.
         c.kmovd(k1, ebx);
         _codes.Begin();
@@ -174,40 +173,32 @@ internal sealed class AmxFewRowsKernelEmitter
         }
     }
 
-    private AssemblerRegisterTMM SumsOf(int record, int step) => Tmm((record & (_sumsRing - 1)) * _stepsOfRecord + step);
+    private AssemblerRegisterTMM SumsOf(int record) => Tmm(record & (_sumsRing - 1));
 
     private void Multiply(int record)
     {
         int x = record * QuantizedTiles.RecordBytes;
         Label isWide = c.CreateLabel(), back = c.CreateLabel();
-        if (IsWhole)
-        {
-            c.cmp(__dword_ptr[_x + (x + QuantizedTiles.WideAt)], 0);
-            c.jne(isWide);
-        }
-        for (int step = 0; step < _stepsOfRecord; step++)
-        {
-            AssemblerRegisterTMM weights = WeightsOf(record, step), values = ValuesOf(record, step);
-            c.tileloadd(weights, __[_scratch + _lines] + (CodesAt(record) + step * _stepBytes));
-            c.tileloadd(values, __[_x + _lines] + (x + RowBytes / 2 * step));
-            c.tilezero(SumsOf(record, step));
-            c.tdpbf16ps(SumsOf(record, step), values, weights);
-        }
-        if (!IsWhole) return;
+        c.cmp(__dword_ptr[_x + (x + QuantizedTiles.WideAt)], 0);
+        c.jne(isWide);
+        c.tileloadd(WeightsOf(record), __[_scratch + _lines] + CodesAt(record));
+        c.tileloadd(ValuesOf(record), __[_x + _lines] + x);
+        c.tilezero(SumsOf(record));
+        c.tdpbf16ps(SumsOf(record), ValuesOf(record), WeightsOf(record));
         c.Label(ref back);
         _wide.Add((isWide, back, record));
     }
 
     // Both of each kind are in use by turns.
-    private AssemblerRegisterTMM WeightsOf(int record, int step) => Tmm(6 + (IsWhole ? record & 1 : step));
+    private static AssemblerRegisterTMM WeightsOf(int record) => Tmm(6 + (record & 1));
 
-    private AssemblerRegisterTMM ValuesOf(int record, int step) => Tmm(4 + (IsWhole ? record & 1 : step));
+    private static AssemblerRegisterTMM ValuesOf(int record) => Tmm(4 + (record & 1));
 
     // A wide record: its halves one after the other, each beside zeros.
     private void Halves(Label from, Label back, int record)
     {
         int x = record * QuantizedTiles.RecordBytes;
-        AssemblerRegisterTMM sums = SumsOf(record, 0), values = ValuesOf(record, 0), weights = WeightsOf(record, 0);
+        AssemblerRegisterTMM sums = SumsOf(record), values = ValuesOf(record), weights = WeightsOf(record);
         Label rows = c.CreateLabel();
         c.Label(ref from);
         c.xor(edi, edi);
@@ -229,27 +220,19 @@ internal sealed class AmxFewRowsKernelEmitter
         c.jmp(back);
     }
 
-    private int SumsIn(int record, int step) => SumsAt + ((record & (Least - 1)) * _stepsOfRecord + step) * Bytes;
+    private static int SumsIn(int record) => SumsAt + (record & (Least - 1)) * Bytes;
 
-    private void Store(int record)
-    {
-        for (int step = 0; step < _stepsOfRecord; step++) c.tilestored(__[_scratch + _lines] + SumsIn(record, step), SumsOf(record, step));
-    }
+    private void Store(int record) => c.tilestored(__[_scratch + _lines] + SumsIn(record), SumsOf(record));
 
     // Sums, scaled, to the results so far; then offsets.
     private void Add(int record)
     {
-        int block = BlockOf(record), x = record * QuantizedTiles.RecordBytes;
-        for (int step = 0; step < _stepsOfRecord; step++)
-        {
-            int group = InBlock(record) * _stepsOfRecord + step;
-            Factor(_scale, block, 0, _layout.ScaleBytesAt + PackedLayout.Rows * group);
-            for (int row = 0; row < _rows; row++) c.vfmadd231ps(Zmm(row), _scale, __zmmword_ptr[_scratch + (SumsIn(record, step) + RowBytes * row)]);
-            if (!_layout.HasOffsets) continue;
-            int terms = x + (IsWhole ? QuantizedTiles.TermsAt : QuantizedTiles.GroupTermsAt + QuantizedTiles.TileRows * sizeof(float) * step);
-            Factor(_offset, block, PackedLayout.OffsetsAt, _layout.MinimaAt + PackedLayout.Rows * group);
-            for (int row = 0; row < _rows; row++) c.vfmadd231ps(Zmm(row), _offset, __dword_bcst[_x + (terms + sizeof(float) * row)]);
-        }
+        int block = BlockOf(record), group = PackedLayout.Rows * InBlock(record), terms = record * QuantizedTiles.RecordBytes + QuantizedTiles.TermsAt;
+        Factor(_scale, block, 0, _layout.ScaleBytesAt + group);
+        for (int row = 0; row < _rows; row++) c.vfmadd231ps(Zmm(row), _scale, __zmmword_ptr[_scratch + (SumsIn(record) + RowBytes * row)]);
+        if (!_layout.HasOffsets) return;
+        Factor(_offset, block, PackedLayout.OffsetsAt, _layout.MinimaAt + group);
+        for (int row = 0; row < _rows; row++) c.vfmadd231ps(Zmm(row), _offset, __dword_bcst[_x + (terms + sizeof(float) * row)]);
     }
 
     private void Factor(AssemblerRegisterZMM result, int block, int halvesAt, int bytesAt)
