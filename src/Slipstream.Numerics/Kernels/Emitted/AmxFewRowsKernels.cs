@@ -12,6 +12,9 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 /// </summary>
 internal sealed class AmxFewRowsKernels : PackedKernels
 {
+    /// <summary>Rows of activations from which on and up to which they are taken.</summary>
+    public const int LeastRows = 9, MostRows = Rows;
+
     private static readonly ConcurrentDictionary<PackedLayout, AmxFewRowsKernels> s_all = [];
 
     private readonly PackedLayout _layout;
@@ -20,9 +23,6 @@ internal sealed class AmxFewRowsKernels : PackedKernels
 
     /// <summary>The kernels of a layout.</summary>
     public static AmxFewRowsKernels Of(PackedLayout layout) => s_all.GetOrAdd(layout, static l => new AmxFewRowsKernels(l));
-
-    /// <summary>Rows of activations from which on and up to which they are taken.</summary>
-    public const int LeastRows = 9, MostRows = Rows;
 
     /// <summary>
     /// Whether they are taken for weights of so many columns: enough that the beginning and the end of a group, where not all is on the way, do not matter, and whole turns; and not for what takes longer than sixteen rows of
