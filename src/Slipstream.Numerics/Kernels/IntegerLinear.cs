@@ -23,7 +23,7 @@ internal sealed unsafe class IntegerLinear : PackedLinear
     // Found once: products come here many times a token.
     public override PackedKernels? EmittedFor(Activations x, PackedLayers job)
     {
-        if (x.UsesAmx && x.Rows >= (job.HaveBytes ? AmxIntegerKernels.LeastRowsOfBytes : AmxIntegerKernels.LeastRows)) return _amx ??= AmxIntegerKernels.Of(_layout);
+        if (x.UsesAmx && x.Rows >= (job.HaveBytes || InFeatures < AmxFewRowsKernels.LeastColumns ? AmxIntegerKernels.LeastRowsElse : AmxIntegerKernels.LeastRows)) return _amx ??= AmxIntegerKernels.Of(_layout);
         if (x.UsesAmx && x.Rows is >= AmxFewRowsKernels.LeastRows and <= AmxFewRowsKernels.MostRows && job.TakeFewRows) return _amxFewRows ??= AmxFewRowsKernels.Of(_layout);
         return x.UsesEmitted && EmissionSupport.HasVnni512 ? _emitted ??= IntegerKernels.Of(_layout) : null;
     }

@@ -83,11 +83,12 @@ public sealed class AmxProductTests
 
         public bool VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat
         {
-            Compare<TFormat>(1024, [AmxFewRowsKernels.LeastRows, 13, AmxFewRowsKernels.MostRows, AmxIntegerKernels.LeastRows, AmxIntegerKernels.LeastRowsOfBytes, 67, 130, 400]);
+            Compare<TFormat>(1024, [AmxIntegerKernels.LeastRowsElse, 67, 130, 400]);
+            Compare<TFormat>(AmxFewRowsKernels.LeastColumns, [AmxFewRowsKernels.LeastRows, 13, AmxFewRowsKernels.MostRows, AmxIntegerKernels.LeastRows]);
             // Columns that kernels for few rows take, and, where blocks are short, that they do not.
-            foreach (int width in (ReadOnlySpan<int>)(TFormat.BlockLength == 32 ? [1088, 1056, 320] : [1280, 768]))
+            foreach (int width in (ReadOnlySpan<int>)(TFormat.BlockLength == 32 ? [2112, 2080, 320] : [2304, 768]))
             {
-                Assert.Equal(width is 1088 or 1280 && TFormat.LowBits < 8 && TFormat.GroupLength == 32, AmxFewRowsKernels.Take(PackedLayout.Of<TFormat>(), width));
+                Assert.Equal(width is 2112 or 2304 && TFormat.LowBits < 8 && TFormat.GroupLength == 32, AmxFewRowsKernels.Take(PackedLayout.Of<TFormat>(), width));
                 Compare<TFormat>(width, [AmxFewRowsKernels.LeastRows, AmxFewRowsKernels.MostRows]);
             }
             return true;

@@ -302,7 +302,7 @@ public sealed class FormatProductTests
         {
             MachineCode.Check(IntegerKernels.Of(PackedLayout.Of<TFormat>()), 50);
             MachineCode.Check(AmxIntegerKernels.Of(PackedLayout.Of<TFormat>()), 350, most: 1200);
-            if (AmxFewRowsKernels.Take(PackedLayout.Of<TFormat>(), 1024)) MachineCode.Check(AmxFewRowsKernels.Of(PackedLayout.Of<TFormat>()), 350, most: 6000);
+            if (AmxFewRowsKernels.Take(PackedLayout.Of<TFormat>(), AmxFewRowsKernels.LeastColumns)) MachineCode.Check(AmxFewRowsKernels.Of(PackedLayout.Of<TFormat>()), 350, most: 6000);
             using NativeBuffer<byte> data = Products.RandomBlocks<TFormat>(OutFeatures, Width);
             int rowBytes = (int)(data.Length / OutFeatures);
             byte[] codes = new byte[Width];

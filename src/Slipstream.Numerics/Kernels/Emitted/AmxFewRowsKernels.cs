@@ -15,6 +15,9 @@ internal sealed class AmxFewRowsKernels : PackedKernels
     /// <summary>Rows of activations from which on and up to which they are taken.</summary>
     public const int LeastRows = 9, MostRows = Rows;
 
+    /// <summary>Columns of weights at least: with fewer, what activations become and the beginning and the end of a group, where not all is on the way, cost more than is saved.</summary>
+    public const int LeastColumns = 2048;
+
     private static readonly ConcurrentDictionary<PackedLayout, AmxFewRowsKernels> s_all = [];
 
     private readonly PackedLayout _layout;
@@ -25,8 +28,8 @@ internal sealed class AmxFewRowsKernels : PackedKernels
     public static AmxFewRowsKernels Of(PackedLayout layout) => s_all.GetOrAdd(layout, static l => new AmxFewRowsKernels(l));
 
     /// <summary>
-    /// Whether they are taken for weights of so many columns: enough that the beginning and the end of a group, where not all is on the way, do not matter, and whole turns; and not for what takes longer than sixteen rows of
-    /// vectors, codes of whole bytes to become bfloat16 and columns that share a scale by 16 to be stored, twice in a record.
+    /// Whether they are taken for weights of so many columns: enough, and whole turns; and not for what takes longer than sixteen rows of vectors, codes of whole bytes to become bfloat16 and columns that share a scale by 16 to be
+    /// stored, twice in a record.
     /// </summary>
     public static bool Take(PackedLayout layout, int columns) => layout.LowBits < 8 && layout.GroupLength == PackedLayout.PlaneLength && AmxFewRowsKernelEmitter.CanTake(layout, columns);
 
@@ -52,9 +55,6 @@ internal sealed class AmxFewRowsKernelEmitter
 
     // Records whose codes are in memory at a time, and tiles of sums, at most.
     private const int MostCodes = 4, MostSums = 4;
-
-    // Records of a row of weights at least.
-    private const int LeastRecords = 32;
 
     // Bytes ahead of its use that a line is asked for into the second-level cache, and from there into the first.
     private const int Far = 12 << 10, Near = 4 << 10;
@@ -87,8 +87,7 @@ internal sealed class AmxFewRowsKernelEmitter
     public static bool CanTake(PackedLayout layout, int columns)
     {
         (_, int unrolled, int filling) = Turns(layout);
-        int records = columns / PackedLayout.PlaneLength;
-        return records >= LeastRecords && (records - filling) % unrolled == 0;
+        return columns >= AmxFewRowsKernels.LeastColumns && (columns / PackedLayout.PlaneLength - filling) % unrolled == 0;
     }
 
     // Records of a block, of a turn of the loop, and before the first turn, in which not all is on the way yet: whole blocks each.

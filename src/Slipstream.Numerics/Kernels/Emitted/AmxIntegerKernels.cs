@@ -12,8 +12,8 @@ namespace Slipstream.Numerics.Kernels.Emitted;
 /// <remarks>Always whole tiles of activations: of the last, rows that are not there are computed too.</remarks>
 internal sealed class AmxIntegerKernels : PackedKernels
 {
-    /// <summary>Rows of activations from which on they are taken: for fewer, what weights become takes longer than it saves; bytes take longest.</summary>
-    public const int LeastRows = 28, LeastRowsOfBytes = 32;
+    /// <summary>Rows of activations from which on they are taken, and where a layer has codes of bytes, which take longest to become bfloat16, or rows are short: for fewer, what weights and activations become takes longer than it saves.</summary>
+    public const int LeastRows = 28, LeastRowsElse = 32;
 
     // Tiles of weights that each tile of activations is loaded for.
     private const int MostGroups = 2;
