@@ -53,7 +53,10 @@ internal readonly record struct AttentionItem(int Sequence, int First, int Rows,
 internal sealed class AttentionPlan
 {
     /// <summary>Positions of a span: four tiles, attended over one after the other. Spans may be attended over at the same time and are then merged in ascending order.</summary>
-    public const int SpanPositions = 4 * TiledAttention.Tile;
+    public const int SpanPositions = SpanTiles * TiledAttention.Tile;
+
+    /// <summary>Tiles of a span.</summary>
+    public const int SpanTiles = 4;
 
     // Work that keeps workers this busy is shared out well enough: each part of a sequence's rows goes over its cached rows once more.
     private const double EvenEnough = 0.8;

@@ -11,11 +11,34 @@ internal unsafe struct SpanTile
 
     /// <summary>What to ask for while it is worked on: keys and values that come later.</summary>
     public byte* AskKeys, AskValues;
+
+    /// <summary>Where its span's results are: for each row the greatest score and the sum of the weights so far, and the results so far, <c>[rows, columns]</c>.</summary>
+    public float* Max, Sum, Results;
+
+    /// <summary>Not 0 for the first of its span: results so far are zero, whatever is there; maxima and sums are there.</summary>
+    public nint IsFirst;
+
+    /// <summary>Says where its results go.</summary>
+    public void PutIn(in AttentionState state, bool isFirst)
+    {
+        Max = state.Max;
+        Sum = state.Sum;
+        Results = state.Values;
+        IsFirst = isFirst ? 1 : 0;
+    }
+
+    /// <summary>Leaves rows out that others were attended for.</summary>
+    public void Skip(int rows, int columns)
+    {
+        Max += rows;
+        Sum += rows;
+        Results += (nint)rows * columns;
+    }
 }
 
-/// <summary>The tiles of a span, and one more, which is looked at but not followed.</summary>
-[InlineArray(AttentionPlan.SpanPositions / TiledAttention.Tile + 1)]
-internal struct SpanTiles
+/// <summary>Whole tiles of some spans, and one more, which is looked at but not followed.</summary>
+[InlineArray(TiledAttention.MostSpansTogether * AttentionPlan.SpanTiles + 1)]
+internal struct WholeTiles
 {
     private SpanTile _first;
 }
@@ -25,9 +48,6 @@ internal unsafe struct SpanCall
 {
     /// <summary>Rounded queries, <c>[blocks · rows, columns]</c>, scaled by 1 / ln 2 too.</summary>
     public ushort* Queries;
-
-    /// <summary>For each row the greatest score and the sum of the weights so far, and the results so far, <c>[blocks · rows, columns]</c>.</summary>
-    public float* Max, Sum, Results;
 
     /// <summary>Room for the scores of a block, <c>[rows, 64]</c>, for what its results are worth, 16, and for its weights, <c>[rows, 64]</c>.</summary>
     public float* Scores, Keep;

@@ -7,16 +7,19 @@ namespace Slipstream.Numerics.Kernels;
 internal readonly unsafe ref partial struct TiledAttention
 {
     // SAFETY: (all below) states lie in the scratch, which was made for as many queries as an item has; outputs are fixed by the caller.
-    private AttentionState Partial(int span, int kvHead, int count)
+    private AttentionState Partial(int span, int kvHead, int count) => StateAt(_scratch.Partials + ((long)span * _kvHeads + kvHead) * _partialStride, count);
+
+    private AttentionState StateAt(float* at, int count) => new(at + (long)count * _stride, at + (long)count * (_stride + 1), at);
+
+    private static void BeginSums(in AttentionState state, int count)
     {
-        float* at = _scratch.Partials + ((long)span * _kvHeads + kvHead) * _partialStride;
-        return new AttentionState(at + (long)count * _stride, at + (long)count * (_stride + 1), at);
+        new Span<float>(state.Max, count).Fill(float.NegativeInfinity);
+        new Span<float>(state.Sum, count).Clear();
     }
 
     private void Begin(in AttentionState state, int count)
     {
-        new Span<float>(state.Max, count).Fill(float.NegativeInfinity);
-        new Span<float>(state.Sum, count).Clear();
+        BeginSums(in state, count);
         new Span<float>(state.Values, count * _stride).Clear();
     }
 

@@ -10,16 +10,20 @@ internal readonly unsafe ref partial struct TiledAttention
     // While a tile is worked on, the keys of the tile after the next are asked for and the values of the next: the next one's keys are in use by then (AmxSpanKernels).
     private const int KeysAhead = 2, ValuesAhead = 1;
 
-    /// <summary>Attends over the whole tiles from one on; gives how many they were, 0 where the first is not whole.</summary>
+    /// <summary>The most spans that the matrix unit takes in one call: between them it need not wait for scores.</summary>
+    public const int MostSpansTogether = 8;
+
+    private bool TakesWhole => _isPaired && _unit == AttentionUnit.Tiles && AmxSpanKernels.Takes(_stride);
+
+    /// <summary>Attends over whole tiles of a span from one on; gives how many they were, 0 where the first is not whole.</summary>
     // SAFETY: (all below) slots are the store's, whose groups are whole and stay; the scratch has room for blocks of sixteen rows.
     [MethodImpl(KernelCode)]
     private int AttendWhole(in AttentionItem item, int tile, int last, int kvHead, (int Item, int Span, int KvHead) next, ref AttentionWork work)
     {
         if (!_isPaired || work.RowByRow) return 0;
-        ref readonly AttentionSequence s = ref _plan.Sequence(item.Sequence);
-        if (_unit != AttentionUnit.Tiles || !AmxSpanKernels.Takes(_stride))
+        if (!TakesWhole)
         {
-            if (!IsWhole(in s, in item, tile * Tile, kvHead, out long place)) return 0;
+            if (!IsWhole(in _plan.Sequence(item.Sequence), in item, tile * Tile, kvHead, out long place)) return 0;
             for (int group = 0; group < Groups; group++, place += Step * _rowBytes)
             {
                 work.KeyGroups[group] = (uint*)(_keys + place);
@@ -31,31 +35,76 @@ internal readonly unsafe ref partial struct TiledAttention
             AttendRounded(0, item.Rows * _group, ref work);
             return 1;
         }
-        SpanTiles places = default;
+        Unsafe.SkipInit(out WholeTiles places);
         SpanTile* tiles = (SpanTile*)&places;
+        int count = FindWhole(in item, tile, last, kvHead, tiles);
+        for (int i = 0; i < count; i++) tiles[i].PutIn(in work.Span, isFirst: false);
+        AttendWhole(in item, tile, last, kvHead, next, tiles, count, ref work);
+        return count;
+    }
+
+    /// <summary>Attends over whole spans from one to the end of a part, as many as there is room for, and merges or leaves what they give; gives how many they were, 0 where the first has a tile that is not whole.</summary>
+    [MethodImpl(KernelCode)]
+    private int AttendWholeSpans(in AttentionItem item, int span, int end, bool leaves, int kvHead, (int Item, int Span, int KvHead) next, ref AttentionWork work)
+    {
+        if (!TakesWhole || work.RowByRow) return 0;
+        // The room that one span of the most rows takes holds several of few rows.
+        int count = item.Rows * _group, size = (count * (_stride + 2) + 15) / 16 * 16, room = leaves ? MostSpansTogether : Math.Max(1, _scratch.RowsPerItem * _group * _stride / size);
+        int most = Math.Min(Math.Min(end - span, room), MostSpansTogether), tile = span * AttentionPlan.SpanTiles;
+        Unsafe.SkipInit(out WholeTiles places);
+        SpanTile* tiles = (SpanTile*)&places;
+        int spans = FindWhole(in item, tile, Math.Min(tile + most * AttentionPlan.SpanTiles - 1, item.Most / Tile), kvHead, tiles) / AttentionPlan.SpanTiles;
+        if (spans == 0) return 0;
+        AttentionState* states = stackalloc AttentionState[MostSpansTogether];
+        for (int i = 0; i < spans; i++)
+        {
+            // What is merged with nothing is itself.
+            states[i] = leaves ? Partial(item.SpanStart + span + i, kvHead, count) : span + i == 0 ? work.Total : room == 1 ? work.Span : StateAt(work.Span.Values + (long)i * size, count);
+            BeginSums(in states[i], count);
+            for (int n = 0; n < AttentionPlan.SpanTiles; n++) tiles[i * AttentionPlan.SpanTiles + n].PutIn(in states[i], isFirst: n == 0);
+        }
+        AttendWhole(in item, tile, Math.Min(end * AttentionPlan.SpanTiles - 1, item.Most / Tile), kvHead, next, tiles, spans * AttentionPlan.SpanTiles, ref work);
+        work.RowsRead += spans * AttentionPlan.SpanPositions;
+        for (int i = 0; i < spans && !leaves; i++)
+            if (span + i > 0) Merge(in work.Total, in states[i], count);
+        return spans;
+    }
+
+    private int FindWhole(in AttentionItem item, int tile, int last, int kvHead, SpanTile* tiles)
+    {
+        ref readonly AttentionSequence s = ref _plan.Sequence(item.Sequence);
         int count = 0;
         for (; tile + count <= last && IsWhole(in s, in item, (tile + count) * Tile, kvHead, out long place); count++)
-            tiles[count] = new SpanTile { Keys = _keys + place, Values = _values + place };
-        if (count == 0) return 0;
+        {
+            tiles[count].Keys = _keys + place;
+            tiles[count].Values = _values + place;
+        }
+        return count;
+    }
+
+    [MethodImpl(KernelCode)]
+    private void AttendWhole(in AttentionItem item, int tile, int last, int kvHead, (int Item, int Span, int KvHead) next, SpanTile* tiles, int count, ref AttentionWork work)
+    {
+        if (count == 0) return;
         for (int i = 0; i < count; i++)
         {
             tiles[i].AskKeys = i + KeysAhead < count ? tiles[i + KeysAhead].Keys : FindPlace(in item, tile + i + KeysAhead, last, kvHead, next, out long keys) ? _keys + keys : tiles[i].Keys;
             tiles[i].AskValues = i + ValuesAhead < count ? tiles[i + ValuesAhead].Values : FindPlace(in item, tile + i + ValuesAhead, last, kvHead, next, out long values) ? _values + values : tiles[i].Values;
         }
         int rows = item.Rows * _group, blocks = (rows + AttentionPairs.MaxTileRows - 1) / AttentionPairs.MaxTileRows, size = (rows + blocks - 1) / blocks, even = rows / size;
-        AttendWhole(0, size, even, tiles, count, ref work);
-        if (even < blocks) AttendWhole(even * size, rows - even * size, 1, tiles, count, ref work);
-        return count;
+        AttendBlocks(work.QueryBits, size, even, tiles, count, ref work);
+        if (even == blocks) return;
+        for (int i = 0; i < count; i++) tiles[i].Skip(even * size, _stride);
+        AttendBlocks(work.QueryBits + (nint)even * size * _stride, rows - even * size, 1, tiles, count, ref work);
     }
 
     [MethodImpl(KernelCode)]
-    private void AttendWhole(int from, int rows, int blocks, SpanTile* tiles, int count, ref AttentionWork work)
+    private void AttendBlocks(ushort* queries, int rows, int blocks, SpanTile* tiles, int count, ref AttentionWork work)
     {
         if (work.TileRows != rows) AmxAttentionKernels.Configure(work.TileRows = rows, _stride);
         SpanCall call = new()
         {
-            Queries = work.QueryBits + (nint)from * _stride, Max = work.Span.Max + from, Sum = work.Span.Sum + from, Results = work.Span.Values + (nint)from * _stride,
-            Scores = work.Scores, Keep = work.Keep, Weights = work.WeightBits, Blocks = blocks, Left = blocks * count, NextTile = tiles, Tile = tiles, NextBlocks = blocks, BlocksLeft = blocks,
+            Queries = queries, Scores = work.Scores, Keep = work.Keep, Weights = work.WeightBits, Blocks = blocks, Left = blocks * count, NextTile = tiles, Tile = tiles, NextBlocks = blocks, BlocksLeft = blocks,
         };
         AmxSpanKernels.Attend(rows, _stride, blocks).Entry(&call);
     }

@@ -79,7 +79,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         _inPlace = _isWhole && !_rounds;
         _scale = _rounds ? scale * PowerOfTwo.Log2E : scale;
         _unit = scratch.Unit;
-        _partialStride = plan.MostRows * _group * (_stride + 2);
+        _partialStride = (plan.MostRows * _group * (_stride + 2) + 15) / 16 * 16;
         _split = plan.SpanCount > plan.ItemCount && plan.ItemCount * kvHeads < scratch.ItemsToSplit && (long)plan.SpanCount * kvHeads * _partialStride <= scratch.PartialLength;
         if (_split) scratch.Done[..(plan.ItemCount * kvHeads)].Clear();
     }
@@ -128,10 +128,14 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         int count = item.Rows * _group;
         LoadQueries(index, kvHead, queries, ref work);
         AttentionState spare = work.Span;
-        for (int span = first; span < first + spans; span++)
+        for (int span = first, whole; span < first + spans; span += whole)
         {
+            work.Span = spare;
+            whole = AttendWholeSpans(in item, span, first + spans, first > 0, kvHead, next, ref work);
+            if (whole > 0) continue;
+            whole = 1;
             // What is merged with nothing is itself.
-            work.Span = span == 0 ? work.Total : spare;
+            if (span == 0) work.Span = work.Total;
             Begin(in work.Span, count);
             AttendSpan(in item, span, kvHead, span + 1 < first + spans ? (index, span + 1, kvHead) : next, ref work);
             if (first > 0) Leave(Partial(item.SpanStart + span, kvHead, count), in work.Span, count);

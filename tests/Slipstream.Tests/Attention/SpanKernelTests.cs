@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Slipstream.Numerics;
 using Slipstream.Numerics.Kernels;
 using Slipstream.Numerics.Kernels.Emitted;
@@ -32,7 +33,7 @@ public sealed unsafe class SpanKernelTests
                 try
                 {
                     OneAfterAnother(rows, columns, blocks, [.. places[..tiles]], queries, keys, values, expected);
-                    Together(rows, columns, blocks, [.. places[..tiles]], queries, keys, values, actual);
+                    Together(rows, columns, blocks, [.. places[..tiles]], queries, keys, values, [actual]);
                 }
                 finally
                 {
@@ -43,6 +44,42 @@ public sealed unsafe class SpanKernelTests
                 Assert.Equal(expected.Results.Select(BitConverter.SingleToUInt32Bits), actual.Results.Select(BitConverter.SingleToUInt32Bits));
                 Assert.Contains(Enumerable.Range(0, all), i => max[i] != actual.Max[i]);
                 Assert.All(actual.Results, x => Assert.True(float.IsFinite(x)));
+            }
+    }
+
+    [Theory]
+    [InlineData(32), InlineData(64), InlineData(160)]
+    public void A_span_in_the_same_call_begins_anew(int columns)
+    {
+        Assert.SkipUnless(EmittedKernels.IsAvailable && EmittedKernels.HasAmx, "no matrix unit can be used");
+        const int Spans = 3, Each = 2;
+        Random random = new(columns);
+        foreach (int rows in (ReadOnlySpan<int>)[1, 3, 8, 13, 16])
+            foreach (int blocks in (ReadOnlySpan<int>)[1, 3])
+            {
+                int all = rows * blocks;
+                using NativeBuffer<ushort> queries = Bits(random, all * columns, 3), keys = Bits(random, Spans * Each * Tile * columns, 2), values = Bits(random, Spans * Each * Tile * columns, 1);
+                float[] max = [.. Enumerable.Repeat(float.NegativeInfinity, all)], sum = new float[all];
+                // What results hold before is no number: it must not be read.
+                State[] expected = [.. Enumerable.Range(0, Spans).Select(_ => new State(max, sum, new float[all * columns]))];
+                State[] actual = [.. Enumerable.Range(0, Spans).Select(_ => new State(max, sum, [.. Enumerable.Repeat(float.NaN, all * columns)]))];
+                AmxAttentionKernels.Configure(rows, columns);
+                try
+                {
+                    for (int span = 0; span < Spans; span++) OneAfterAnother(rows, columns, blocks, [.. Enumerable.Range(span * Each, Each)], queries, keys, values, expected[span]);
+                    Together(rows, columns, blocks, [.. Enumerable.Range(0, Spans * Each)], queries, keys, values, actual, areFirst: true);
+                }
+                finally
+                {
+                    AmxTiles.Release();
+                }
+                foreach ((State e, State a) in expected.Zip(actual))
+                {
+                    Assert.Equal(e.Max, a.Max);
+                    Assert.Equal(e.Sum, a.Sum);
+                    Assert.Equal(e.Results.Select(BitConverter.SingleToUInt32Bits), a.Results.Select(BitConverter.SingleToUInt32Bits));
+                    Assert.All(a.Results, x => Assert.True(float.IsFinite(x)));
+                }
             }
     }
 
@@ -91,27 +128,28 @@ public sealed unsafe class SpanKernelTests
                 }
     }
 
-    private static void Together(int rows, int columns, int blocks, int[] places, NativeBuffer<ushort> queries, NativeBuffer<ushort> keys, NativeBuffer<ushort> values, State state)
+    private static void Together(int rows, int columns, int blocks, int[] places, NativeBuffer<ushort> queries, NativeBuffer<ushort> keys, NativeBuffer<ushort> values, State[] spans, bool areFirst = false)
     {
-        SpanTiles room = default;
+        WholeTiles room = default;
         SpanTile* tiles = (SpanTile*)&room;
+        GCHandle[] held = [.. spans.SelectMany(s => (float[][])[s.Max, s.Sum, s.Results]).Select(x => GCHandle.Alloc(x, GCHandleType.Pinned))];
+        int each = places.Length / spans.Length;
         for (int i = 0; i < places.Length; i++)
         {
             byte* k = (byte*)(keys.Pointer + places[i] * Tile * columns), v = (byte*)(values.Pointer + places[i] * Tile * columns);
+            float* Of(int field) => (float*)held[i / each * 3 + field].AddrOfPinnedObject();
             tiles[i] = new SpanTile { Keys = k, Values = v, AskKeys = k, AskValues = v };
+            tiles[i].PutIn(new AttentionState(Of(0), Of(1), Of(2)), areFirst && i % each == 0);
         }
         float* keep = stackalloc float[Lanes];
         using NativeBuffer<float> scores = new(rows * Tile);
         using NativeBuffer<ushort> weights = new(rows * Tile);
-        fixed (float* max = state.Max, sum = state.Sum, results = state.Results)
+        SpanCall call = new()
         {
-            SpanCall call = new()
-            {
-                Queries = queries.Pointer, Max = max, Sum = sum, Results = results, Scores = scores.Pointer, Keep = keep, Weights = weights.Pointer,
-                Blocks = blocks, Left = blocks * places.Length, NextTile = tiles, Tile = tiles, NextBlocks = blocks, BlocksLeft = blocks,
-            };
-            AmxSpanKernels.Attend(rows, columns, blocks).Entry(&call);
-        }
+            Queries = queries.Pointer, Scores = scores.Pointer, Keep = keep, Weights = weights.Pointer, Blocks = blocks, Left = blocks * places.Length, NextTile = tiles, Tile = tiles, NextBlocks = blocks, BlocksLeft = blocks,
+        };
+        AmxSpanKernels.Attend(rows, columns, blocks).Entry(&call);
+        foreach (GCHandle handle in held) handle.Free();
     }
 
     private static NativeBuffer<ushort> Bits(Random random, int length, float magnitude)

@@ -204,6 +204,27 @@ public sealed class TiledAttentionTests
 
     [Theory]
     [InlineData(KernelTier.Auto), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Intrinsics)]
+    public void Many_spans_have_the_bits_of_rounding_when_read(KernelTier kernels)
+    {
+        SkipWithout(kernels);
+        // Spans that end with the cache and that do not; more of them than go together; so many rows that one span alone has room; a window that leaves whole spans and cuts one; slots that part a span.
+        foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(8, 1, 64, 0), (3, 1, 64, 0), (4, 2, 32, 1300), (2, 1, 48, 0), (2, 1, 160, 0)])
+            foreach ((int cached, int rows) in ((int, int)[])[(512, 1), (767, 1), (700, 3), (2600, 1), (1290, 40), (4100, 2)])
+            {
+                Case rounding = Case.Random(heads, kvHeads, headSize, window, cached, [.. Enumerable.Range(-1, rows)], seed: cached + headSize) with { Rounds = true, Kernels = kernels };
+                float[] expected = rounding.Run(out _);
+                Case c = rounding with { Type = CacheType.Bf16, Rounds = false };
+                Assert.Equal(expected, c.Run(out long bytes));
+                Assert.Equal(c.ExpectedBytes(), bytes);
+                Assert.Equal(expected, c.Run(out _, workers: 1, contextLength: 0));
+                Assert.Equal(expected, c.Run(out _, workers: 100));
+                Assert.Equal(expected, c.Run(out _, threads: 2, workers: 100));
+                Assert.Equal(expected, c.MoveSlots(i => i + i / 576 * 640).Run(out _, workers: 100));
+            }
+    }
+
+    [Theory]
+    [InlineData(KernelTier.Auto), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Intrinsics)]
     public void Rows_together_have_the_bits_of_each_alone_in_every_tier(KernelTier kernels)
     {
         SkipWithout(kernels);

@@ -2,12 +2,11 @@ using System.Runtime.InteropServices;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 using static Slipstream.Numerics.Kernels.Emitted.AmxTiles;
-using static Slipstream.Numerics.Kernels.Emitted.KernelFrame;
 
 namespace Slipstream.Numerics.Kernels.Emitted;
 
 /// <summary>
-/// Attention of blocks of query rows over whole tiles of 64 positions on the matrix unit: what <see cref="AmxAttentionKernels"/> do in two calls for a tile and a block, for all of them in one, to the bit.
+/// Attention of blocks of query rows over whole tiles of 64 positions on the matrix unit: what <see cref="AmxAttentionKernels"/> do in two calls for a tile and a block, for all of them in one, to the bit, from span to span.
 /// The scores of the next block or tile are multiplied before the weights of this one are made, so that the unit, the vectors and the memory have something to do at the same time.
 /// </summary>
 internal static class AmxSpanKernels
@@ -50,7 +49,7 @@ internal static class AmxSpanKernels
         int lines = TiledAttention.Tile * columns * sizeof(ushort) / RowBytes * share / Sixteenths;
         PairWeights.LoadConstants(c);
         (AssemblerRegister64 queries, AssemblerRegister64 max, AssemblerRegister64 sum, AssemblerRegister64 results, AssemblerRegister64 scores, AssemblerRegister64 keep, AssemblerRegister64 weights) = (r8, rdx, rsi, r13, r14, r10, r11);
-        Load(c, queries, max, sum, results, scores, keep, weights);
+        foreach ((AssemblerRegister64 register, string field) in (ReadOnlySpan<(AssemblerRegister64, string)>)[(scores, nameof(SpanCall.Scores)), (keep, nameof(SpanCall.Keep)), (weights, nameof(SpanCall.Weights))]) c.mov(register, Field(field));
         (AssemblerRegister64 keys, AssemblerRegister64 values, AssemblerRegister64 askKeys, AssemblerRegister64 askValues) = (r9, r12, r15, rdi);
         LoadNextTile();
         LoadTile();
@@ -66,7 +65,7 @@ internal static class AmxSpanKernels
         EndKeys(ref wasLast);
         KeepResults();
         AddValues();
-        Next(nameof(SpanCall.BlocksLeft), [(max, rows * sizeof(float)), (sum, rows * sizeof(float)), (results, rows * columns * sizeof(float))], [(max, nameof(SpanCall.Max)), (sum, nameof(SpanCall.Sum)), (results, nameof(SpanCall.Results))], nameof(SpanCall.Tile), LoadTile, ref turned);
+        Next(nameof(SpanCall.BlocksLeft), [(max, rows * sizeof(float)), (sum, rows * sizeof(float)), (results, rows * columns * sizeof(float))], nameof(SpanCall.Tile), LoadTile, ref turned);
         c.dec(Field(nameof(SpanCall.Left)));
         c.jnz(loop);
 
@@ -92,13 +91,15 @@ internal static class AmxSpanKernels
         {
             c.mov(eax, ScoreBytes);
             for (int n = 0; n < Groups; n++) c.tilestored(__[scores + rax] + RowBytes * n, Tmm(n));
-            Next(nameof(SpanCall.NextBlocks), [(queries, rows * columns * sizeof(ushort))], [(queries, nameof(SpanCall.Queries))], nameof(SpanCall.NextTile), LoadNextTile, ref end);
+            Next(nameof(SpanCall.NextBlocks), [(queries, rows * columns * sizeof(ushort))], nameof(SpanCall.NextTile), LoadNextTile, ref end);
         }
 
-        // Results are worth as much as before wherever no row has a greater score than before, which after some tiles is nearly always so.
+        // Results are worth as much as before where no row has a greater score than before.
         void KeepResults()
         {
             Label row = c.CreateLabel();
+            IsFirst();
+            c.jne(kept);
             c.mov(eax, (1 << rows) - 1);
             c.kmovw(k1, eax);
             c.vcmpps(k1.k1, PairWeights.One, __zmmword_ptr[keep], NotEqual);
@@ -123,12 +124,19 @@ internal static class AmxSpanKernels
         void AddValues()
         {
             int vectors = columns / Lanes, steps = TiledAttention.Tile / Columns, turns = vectors * steps, turn = 0;
-            c.mov(eax, WeightBytes);
             c.mov(ebx, columns * sizeof(float));
             for (int from = 0; from < vectors; from += Chunk)
             {
+                Label load = c.CreateLabel(), ready = c.CreateLabel();
                 int count = Math.Min(Chunk, vectors - from);
+                IsFirst();
+                c.je(load);
+                for (int n = 0; n < count; n++) c.tilezero(Tmm(n));
+                c.jmp(ready);
+                c.Label(ref load);
                 for (int n = 0; n < count; n++) c.tileloadd(Tmm(n), __[results + rbx] + RowBytes * (from + n));
+                c.Label(ref ready);
+                c.mov(eax, WeightBytes);
                 for (int step = 0; step < steps; step++)
                 {
                     AssemblerRegisterTMM factor = Tmm(step % 2 == 0 ? 4 : 6);
@@ -145,8 +153,16 @@ internal static class AmxSpanKernels
             }
         }
 
+        // Whether the tile is the first of its span: not equal.
+        void IsFirst()
+        {
+            c.mov(rax, Field(nameof(SpanCall.Tile)));
+            c.cmp(OfTile(nameof(SpanTile.IsFirst)), 0);
+        }
+
         void LoadNextTile()
         {
+            c.mov(queries, Field(nameof(SpanCall.Queries)));
             c.mov(rax, Field(nameof(SpanCall.NextTile)));
             c.mov(keys, OfTile(nameof(SpanTile.Keys)));
         }
@@ -154,18 +170,16 @@ internal static class AmxSpanKernels
         void LoadTile()
         {
             c.mov(rax, Field(nameof(SpanCall.Tile)));
-            c.mov(values, OfTile(nameof(SpanTile.Values)));
-            c.mov(askKeys, OfTile(nameof(SpanTile.AskKeys)));
-            c.mov(askValues, OfTile(nameof(SpanTile.AskValues)));
+            foreach ((AssemblerRegister64 register, string field) in (ReadOnlySpan<(AssemblerRegister64, string)>)[(values, nameof(SpanTile.Values)), (askKeys, nameof(SpanTile.AskKeys)), (askValues, nameof(SpanTile.AskValues)),
+                (max, nameof(SpanTile.Max)), (sum, nameof(SpanTile.Sum)), (results, nameof(SpanTile.Results))]) c.mov(register, OfTile(field));
         }
 
         // The next block; after the last one the first, with the next tile. The label comes after it.
-        void Next(string blocks, ReadOnlySpan<(AssemblerRegister64 Pointer, int Bytes)> steps, ReadOnlySpan<(AssemblerRegister64 Pointer, string Field)> starts, string tile, Action load, ref Label end)
+        void Next(string blocks, ReadOnlySpan<(AssemblerRegister64 Pointer, int Bytes)> steps, string tile, Action load, ref Label end)
         {
             foreach ((AssemblerRegister64 pointer, int bytes) in steps) c.add(pointer, bytes);
             c.dec(Field(blocks));
             c.jnz(end);
-            foreach ((AssemblerRegister64 pointer, string field) in starts) c.mov(pointer, Field(field));
             c.mov(rax, Field(nameof(SpanCall.Blocks)));
             c.mov(Field(blocks), rax);
             unsafe
