@@ -1,4 +1,5 @@
 using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Models;
 
@@ -26,8 +27,10 @@ public sealed class KvStore : IDisposable
         BlockRows = blockRows;
         // Groups are whole.
         _groupRows = CacheRows.GroupRows(layout.Type);
-        _slotStride = ((long)blocks * blockRows + _groupRows - 1) / _groupRows * _groupRows;
-        _data = new NativeBuffer<byte>(layout.BytesPerRow * _slotStride);
+        long slots = ((long)blocks * blockRows + _groupRows - 1) / _groupRows * _groupRows;
+        Chunks = CacheChunks.For(slots, layout.BytesPerRow);
+        _slotStride = Chunks.Rows == 0 ? slots : Chunks.Rows;
+        _data = new NativeBuffer<byte>((slots + _slotStride - 1) / _slotStride * _slotStride * layout.BytesPerRow);
         _liveRows = new int[blocks];
         _free = new int[blocks];
         for (int block = blocks - 1; block >= 0; block--) _free[_freeCount++] = block;
@@ -104,11 +107,14 @@ public sealed class KvStore : IDisposable
         }
     }
 
-    /// <summary>All keys of a layer, <c>[KvHeads, Slots, HeadSize]</c>, slots rounded up to whole groups, for kernels: what one head reads lies together.</summary>
-    internal ByteRegion Keys(int layer) => _data.Region.Slice(Offset(layer, 0, 0, 0), LayerBytes);
+    /// <summary>How the slots are parted: few rows touch few pages, which are huge where there are such.</summary>
+    internal CacheChunks Chunks { get; }
 
-    /// <summary>All values of a layer, <c>[KvHeads, Slots, HeadSize]</c>, for kernels.</summary>
-    internal ByteRegion Values(int layer) => _data.Region.Slice(Offset(layer, 1, 0, 0), LayerBytes);
+    /// <summary>All keys of a layer for kernels, in each chunk <c>[KvHeads, rows, HeadSize]</c>, rows rounded up to whole groups: what one head reads of a chunk lies together. Of several chunks, from the first one's on.</summary>
+    internal ByteRegion Keys(int layer) => Part(layer, 0);
+
+    /// <summary>All values of a layer, in the same shape.</summary>
+    internal ByteRegion Values(int layer) => Part(layer, 1);
 
     internal int TakeBlock() => _freeCount > 0
         ? _free[--_freeCount]
@@ -125,9 +131,13 @@ public sealed class KvStore : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _data.Dispose();
 
-    private long LayerBytes => _slotStride * Layout.KvHeads * Layout.HeadBytes;
+    private ByteRegion Part(int layer, int part)
+    {
+        long start = Offset(layer, part, 0, 0);
+        return _data.Region.Slice(start, Chunks.Rows == 0 ? _slotStride * Layout.KvHeads * Layout.HeadBytes : _data.Bytes - start);
+    }
 
-    private long Offset(int layer, int part, int head, int slot) => (((2L * layer + part) * Layout.KvHeads + head) * _slotStride + slot) * Layout.HeadBytes;
+    private long Offset(int layer, int part, int head, int slot) => ((2L * layer + part) * Layout.KvHeads + head) * _slotStride * Layout.HeadBytes + Chunks.Offset(slot, Layout.HeadBytes);
 
     private Span<byte> Group(int layer, int part, int head, int slot) => _data.Span(Offset(layer, part, head, slot - slot % _groupRows), _groupRows * Layout.HeadBytes);
 

@@ -52,7 +52,7 @@ internal sealed class Attention
         clock?.Enter(Stage.Attention);
         KvStore cache = batch.Tables[0].Store;
         TiledAttention attend = new(workspace.Plan, workspace.Attention, q, cache.Keys(_layer), cache.Values(_layer), cache.Layout.Type, x.Begin(rows, q.Columns), _config.KvHeads, _scale, _window, pool.Counters,
-            _rounds);
+            _rounds, cache.Chunks);
         pool.For(ref attend, attend.Count);
         clock?.Enter(Stage.Products);
         _output.Multiply(x, output, pool);

@@ -33,7 +33,8 @@ internal sealed unsafe partial class QuantizedRows
         for (int at = 0; at < width; at += RecordLength, record += RecordBytes) WriteTile(x + at, rowStride, Group, record, zero);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining), SkipLocalsInit]
+    // Room on the stack keeps it from being compiled into its callers' loops: so it is compiled fully by itself.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining), SkipLocalsInit]
     private static void WriteTile(float* x, nint rowStride, nint groupStride, byte* record, int zero)
     {
         float* x1 = x + rowStride, x2 = x1 + rowStride, x3 = x2 + rowStride, reciprocals = stackalloc float[Groups];

@@ -9,7 +9,7 @@ internal readonly unsafe ref partial struct TiledAttention
 {
     /// <summary>Where a slot's group begins, in bytes.</summary>
     // SAFETY: (all below) slots are the store's, whose groups are whole; the scratch has room for a tile.
-    private long GroupOffset(int slot, int kvHead) => (slot & -Step) * _rowBytes + kvHead * _headStride;
+    private long GroupOffset(int slot, int kvHead) => Offset(slot & -Step, kvHead);
 
     /// <summary>
     /// Finds the groups of the tile that have wanted places. Rows of a chain lie in one group, each at its place; where they do not (siblings of a tree, what came after them), the group is put together in the scratch.
@@ -64,7 +64,9 @@ internal readonly unsafe ref partial struct TiledAttention
     /// <summary>Whether a group of values, right before or after one of a head, is one of this head's, too.</summary>
     private bool HasGroup(uint* group, int kvHead)
     {
-        long offset = (byte*)group - _values - kvHead * _headStride;
+        long offset = (byte*)group - _values;
+        if (_chunkBytes > 0) offset %= _chunkBytes;
+        offset -= kvHead * _headStride;
         return offset >= 0 && offset + Step * _rowBytes <= _headStride;
     }
 

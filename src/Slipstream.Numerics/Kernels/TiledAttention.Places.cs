@@ -61,12 +61,19 @@ internal readonly unsafe ref partial struct TiledAttention
     /// <summary>The bits from <paramref name="place"/> on.</summary>
     private static ulong From(int place) => place <= 0 ? ulong.MaxValue : place >= Tile ? 0 : ulong.MaxValue << place;
 
-    private static void Offsets(ReadOnlySpan<int> slots, long rowBytes, long start, long* offsets)
+    /// <summary>Where a slot's row begins, in bytes.</summary>
+    private long Offset(int slot, int kvHead) => (slot & _chunkMask) * _rowBytes + (slot >> _chunkShift) * _chunkBytes + kvHead * _headStride;
+
+    private void Offsets(ReadOnlySpan<int> slots, int kvHead, long* offsets)
     {
         int i = 0;
         if (Vector512.IsHardwareAccelerated)
-            for (; i + 8 <= slots.Length; i += 8) (Vector512.WidenLower(Vector256.Create(slots[i..]).ToVector512Unsafe()) * rowBytes + Vector512.Create(start)).Store(offsets + i);
-        for (; i < slots.Length; i++) offsets[i] = slots[i] * rowBytes + start;
+            for (; i + 8 <= slots.Length; i += 8)
+            {
+                Vector512<long> slot = Vector512.WidenLower(Vector256.Create(slots[i..]).ToVector512Unsafe());
+                ((slot & Vector512.Create((long)_chunkMask)) * _rowBytes + (slot >> _chunkShift) * _chunkBytes + Vector512.Create(kvHead * _headStride)).Store(offsets + i);
+            }
+        for (; i < slots.Length; i++) offsets[i] = Offset(slots[i], kvHead);
     }
 
     /// <summary>Makes the wanted places of the tile readable, where they are not yet: floats lie where they are, all else is widened.</summary>
@@ -76,7 +83,7 @@ internal readonly unsafe ref partial struct TiledAttention
         if (_inPlace)
         {
             // A place that is not wanted stands for one that is: it is not seen, but it is read.
-            Offsets(new ReadOnlySpan<int>(work.Slots, Tile), _rowBytes, kvHead * _headStride, work.Offsets);
+            Offsets(new ReadOnlySpan<int>(work.Slots, Tile), kvHead, work.Offsets);
             long any = work.Offsets[BitOperations.TrailingZeroCount(wanted)];
             for (ulong missing = ~wanted; missing != 0; missing &= missing - 1) work.Offsets[BitOperations.TrailingZeroCount(missing)] = any;
             return;
@@ -106,7 +113,7 @@ internal readonly unsafe ref partial struct TiledAttention
             // All places from the first on, as in every tile but the last of a chain.
             count = BitOperations.PopCount(wanted);
             ReadOnlySpan<int> slots = new(work.Slots, count);
-            Offsets(slots, _rowBytes, kvHead * _headStride, work.ListOffsets);
+            Offsets(slots, kvHead, work.ListOffsets);
             slots.CopyTo(new Span<int>(work.Packed, count));
             new ReadOnlySpan<int>(work.Identity, count).CopyTo(new Span<int>(work.ListLanes, count));
             return count;
@@ -116,7 +123,7 @@ internal readonly unsafe ref partial struct TiledAttention
             int i = BitOperations.TrailingZeroCount(want);
             if ((packed >> i & 1) != 0 && work.Packed[i] == work.Slots[i]) continue;
             work.ListLanes[count] = i;
-            work.ListOffsets[count++] = (work.Packed[i] = work.Slots[i]) * _rowBytes + kvHead * _headStride;
+            work.ListOffsets[count++] = Offset(work.Packed[i] = work.Slots[i], kvHead);
         }
         return count;
     }

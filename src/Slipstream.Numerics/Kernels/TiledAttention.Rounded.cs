@@ -43,7 +43,7 @@ internal readonly unsafe ref partial struct TiledAttention
             for (int i = first; i < end; i++)
             {
                 bool isSeen = (unseen >> i & 1) == 0;
-                long place = _isWhole ? work.Packed[i] * _rowBytes + kvHead * _headStride : work.Offsets[i];
+                long place = _isWhole ? Offset(work.Packed[i], kvHead) : work.Offsets[i];
                 work.KeyOffsets[i] = isSeen ? place : (byte*)work.Zeros - keys;
                 work.ValueOffsets[i] = isSeen ? place : (byte*)work.Zeros - values;
             }

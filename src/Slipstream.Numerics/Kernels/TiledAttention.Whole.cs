@@ -120,7 +120,7 @@ internal readonly unsafe ref partial struct TiledAttention
         if (end > s.Cached && begin < s.Cached && s.Positions[s.Cached - 1] != s.Cached - 1) return false;
         ReadOnlySpan<int> slots = s.Slots.AsSpan(begin, Tile);
         int first = slots[0];
-        if (first % Step != 0) return false;
+        if (first % Step != 0 || (first & _chunkMask) > _chunkMask + 1L - Tile) return false;
         Vector512<int> expected = Vector512<int>.Indices + Vector512.Create(first);
         for (int group = 0; group < Groups; group++, expected += Vector512.Create(Step))
             if (!Vector512.EqualsAll(Vector512.Create(slots[(group * Step)..]), expected)) return false;

@@ -37,7 +37,8 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     private readonly byte* _keys, _values;
     private readonly CacheType _type;
     private readonly int _group, _kvHeads, _headSize, _stride, _queryStride, _outputStride, _window, _partialStride;
-    private readonly long _rowBytes, _headStride;
+    private readonly long _rowBytes, _headStride, _chunkBytes;
+    private readonly int _chunkShift, _chunkMask;
     private readonly float _scale;
     private readonly bool _split, _inPlace, _isWhole, _isPaired, _rounds;
     private readonly AttentionUnit _unit;
@@ -47,7 +48,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     /// <param name="plan">Who sees whom.</param>
     /// <param name="scratch">Memory to work in; one job uses it at a time.</param>
     /// <param name="queries"><c>[rows, heads · headSize]</c>, rotated.</param>
-    /// <param name="keys">The layer's keys, <c>[kvHeads, slots, headSize]</c>, each head's as <see cref="CacheRows"/> or <see cref="CachePairs"/> stores it: what one head reads lies together.</param>
+    /// <param name="keys">The layer's keys, <c>[kvHeads, slots, headSize]</c> in the first chunk and on to the end of the last, each head's as <see cref="CacheRows"/> or <see cref="CachePairs"/> stores it: what one head reads lies together.</param>
     /// <param name="values">The layer's values, the same shape.</param>
     /// <param name="type">How keys and values are stored.</param>
     /// <param name="output"><c>[rows, heads · headSize]</c>, overwritten.</param>
@@ -56,7 +57,9 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
     /// <param name="window">Positions a row sees, itself included; 0 for all.</param>
     /// <param name="counters">Receives the bytes read.</param>
     /// <param name="rounds">Whether queries, keys, weights and values are rounded to bfloat16 (<see cref="AttentionPairs"/>); over a cache of bfloat16 they are in any case.</param>
-    public TiledAttention(AttentionPlan plan, AttentionScratch scratch, Matrix queries, ByteRegion keys, ByteRegion values, CacheType type, Matrix output, int kvHeads, float scale, int window, ComputeCounters counters, bool rounds = false)
+    /// <param name="chunks">How the slots are parted; in a single chunk <paramref name="keys"/> and <paramref name="values"/> are all of the layer's.</param>
+    public TiledAttention(AttentionPlan plan, AttentionScratch scratch, Matrix queries, ByteRegion keys, ByteRegion values, CacheType type, Matrix output, int kvHeads, float scale, int window, ComputeCounters counters, bool rounds = false,
+        CacheChunks chunks = default)
     {
         _plan = plan;
         _scratch = scratch;
@@ -68,7 +71,8 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
         _kvHeads = kvHeads;
         (_group, _headSize, _stride) = (scratch.Group, scratch.HeadSize, scratch.Stride);
         _rowBytes = CacheRows.HeadBytes(type, _headSize);
-        _headStride = keys.Length / kvHeads;
+        _headStride = chunks.Rows == 0 ? keys.Length / kvHeads : chunks.Rows * _rowBytes;
+        (_chunkShift, _chunkMask, _chunkBytes) = (chunks.Shift, (int)((1L << chunks.Shift) - 1), chunks.Bytes);
         _queryStride = queries.Stride;
         _outputStride = output.Stride;
         _window = window;
@@ -249,7 +253,7 @@ internal readonly unsafe ref partial struct TiledAttention : IRangeJob
             if (work.NextRows > 0) work.NextOffsets[0] = GroupOffset(s.Slots[first], kvHead);
             return;
         }
-        Offsets(s.Slots.AsSpan(first, work.NextRows), _rowBytes, kvHead * _headStride, work.NextOffsets);
+        Offsets(s.Slots.AsSpan(first, work.NextRows), kvHead, work.NextOffsets);
     }
 
     /// <summary>A tile in which every position has one row: all rows of the item share it. Returns the rows read.</summary>

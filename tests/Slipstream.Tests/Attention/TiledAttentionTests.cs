@@ -225,6 +225,30 @@ public sealed class TiledAttentionTests
 
     [Theory]
     [InlineData(KernelTier.Auto), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Intrinsics)]
+    public void A_cache_in_chunks_has_the_bits_of_one_in_a_piece(KernelTier kernels)
+    {
+        SkipWithout(kernels);
+        foreach ((int heads, int kvHeads, int headSize, int window) in ((int, int, int, int)[])[(9, 3, 64, 0), (4, 2, 24, 300), (1, 1, 33, 0)])
+            foreach ((int cached, int[] parents) in ((int, int[])[])[(700, [-1]), (250, [.. Enumerable.Range(-1, 90)]), (190, [-1, 0, 0, 2, 1, 3, 3, 6])])
+                foreach (CacheType type in Enum.GetValues<CacheType>())
+                    foreach (bool rounds in (ReadOnlySpan<bool>)[false, true])
+                    {
+                        Case whole = Case.Random(heads, kvHeads, headSize, window, cached, parents, seed: cached + headSize) with { Type = type, Rounds = rounds, Kernels = kernels };
+                        foreach (Case c in (ReadOnlySpan<Case>)[whole, whole.MoveSlots(i => i + 16), whole.MoveSlots(i => i + i / 48 * 16), whole.ShuffleSlots(5)])
+                        {
+                            float[] expected = c.Run(out long bytes);
+                            foreach (int rows in (ReadOnlySpan<int>)[64, 256])
+                            {
+                                Assert.Equal(expected, (c with { ChunkRows = rows }).Run(out long read));
+                                Assert.Equal(bytes, read);
+                                Assert.Equal(expected, (c with { ChunkRows = rows }).Run(out _, threads: 2, workers: 100));
+                            }
+                        }
+                    }
+    }
+
+    [Theory]
+    [InlineData(KernelTier.Auto), InlineData(KernelTier.EmittedVectors), InlineData(KernelTier.Intrinsics)]
     public void Rows_together_have_the_bits_of_each_alone_in_every_tier(KernelTier kernels)
     {
         SkipWithout(kernels);
@@ -295,6 +319,9 @@ public sealed class TiledAttentionTests
     {
         public CacheType Type { get; init; }
 
+        /// <summary>Rows of a chunk of the cache; 0 for a cache in one piece.</summary>
+        public int ChunkRows { get; init; }
+
         public bool Rounds { get; init; }
 
         public KernelTier Kernels { get; init; }
@@ -326,7 +353,8 @@ public sealed class TiledAttentionTests
             AttentionPlan plan = new(scratch.RowsPerItem, KvHeads, threads);
             plan.Begin(1);
             plan.Add(0, Slots, Positions, Cached, Parents);
-            TiledAttention attention = new(plan, scratch, new Matrix(Queries, Rows, Width), keys.Region, values.Region, Type, new Matrix(output, Rows, Width), KvHeads, 1f / MathF.Sqrt(HeadSize), Window, pool.Counters, Rounds);
+            TiledAttention attention = new(plan, scratch, new Matrix(Queries, Rows, Width), keys.Region, values.Region, Type, new Matrix(output, Rows, Width), KvHeads, 1f / MathF.Sqrt(HeadSize), Window, pool.Counters, Rounds,
+                new CacheChunks(ChunkRows, (long)ChunkRows * KvHeads * Bytes));
             if (workers > 1 && Positions.Max() >= AttentionPlan.SpanPositions) Assert.Equal(plan.SpanCount * KvHeads, attention.Count);
             if (contextLength == 0) Assert.Equal(plan.ItemCount * KvHeads, attention.Count);
             pool.For(ref attention, attention.Count);
@@ -392,14 +420,16 @@ public sealed class TiledAttentionTests
         private NativeBuffer<byte> Stored(float[] rows, bool keys)
         {
             int slots = rows.Length / (KvHeads * HeadSize), together = CacheRows.GroupRows(Type), room = (slots + together - 1) / together * together;
-            NativeBuffer<byte> stored = new((long)room * KvHeads * Bytes);
+            int chunks = ChunkRows == 0 ? 1 : (slots + ChunkRows - 1) / ChunkRows;
+            if (ChunkRows > 0) room = ChunkRows;
+            NativeBuffer<byte> stored = new((long)chunks * room * KvHeads * Bytes);
             // What no row was written to may hold anything finite.
             if (Type == CacheType.Bf16) MemoryMarshal.Cast<byte, ushort>(stored.Span(0, (int)stored.Length)).Fill(BF16.FromSingle(-3));
             for (int slot = 0; slot < slots; slot++)
                 for (int head = 0; head < KvHeads; head++)
                 {
                     ReadOnlySpan<float> row = rows.AsSpan((slot * KvHeads + head) * HeadSize, HeadSize);
-                    Span<byte> group = stored.Span(((long)head * room + slot - slot % together) * Bytes, together * Bytes);
+                    Span<byte> group = stored.Span(((long)(slot / room * KvHeads + head) * room + slot % room - slot % together) * Bytes, together * Bytes);
                     if (keys) CacheRows.StoreKey(Type, row, group, slot % together);
                     else CacheRows.StoreValue(Type, row, group, slot % together);
                 }

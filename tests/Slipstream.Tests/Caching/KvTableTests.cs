@@ -1,5 +1,6 @@
 using Slipstream.Models;
 using Slipstream.Numerics;
+using Slipstream.Numerics.Kernels;
 
 namespace Slipstream.Tests.Caching;
 
@@ -116,6 +117,40 @@ public sealed class KvTableTests
         float[] Noise(int length) => [.. Enumerable.Range(0, length).Select(_ => random.NextSingle() - 0.5f)];
 
         static byte[] Bytes(ByteRegion region) => region.Span(0, (int)region.Length).ToArray();
+    }
+
+    [Theory]
+    [InlineData(CacheType.F32), InlineData(CacheType.Bf16)]
+    public void Few_rows_of_a_large_cache_lie_together(CacheType type)
+    {
+        KvLayout layout = new(16, 16, 128, type);
+        using KvStore store = new(layout, 60, 10);
+        CacheChunks chunks = store.Chunks;
+        Assert.InRange(chunks.Rows, 64, 128);
+        Assert.True(store.Slots > 3 * chunks.Rows);
+        Assert.Equal(chunks.Rows * layout.BytesPerRow, chunks.Bytes);
+        Assert.InRange(store.Bytes, store.Slots * layout.BytesPerRow, store.Slots * layout.BytesPerRow + chunks.Bytes);
+        // The last values of the first rows end where the first chunk ends.
+        Assert.Equal(chunks.Bytes - 16 * chunks.Rows * layout.HeadBytes, store.Bytes - store.Values(15).Length);
+        int[] slots = [0, 1, 63, 64, chunks.Rows - 1, chunks.Rows, 2 * chunks.Rows + 17, store.Slots - 1];
+        float[] key = new float[layout.Width], value = new float[layout.Width];
+        foreach (int layer in (ReadOnlySpan<int>)[0, 7, 15])
+            foreach (int slot in slots) store.Write(layer, slot, Filled(layer * 8 + slot % 8, layout.Width), Filled(-slot % 16, layout.Width));
+        foreach (int layer in (ReadOnlySpan<int>)[0, 7, 15])
+            foreach (int slot in slots)
+            {
+                store.Read(layer, slot, key, value);
+                Assert.All(key, x => Assert.Equal(layer * 8 + slot % 8, x));
+                Assert.All(value, x => Assert.Equal(-slot % 16, x));
+            }
+    }
+
+    [Fact]
+    public void A_small_cache_is_in_one_piece()
+    {
+        using KvStore store = new(new KvLayout(2, 3, 64, CacheType.Bf16), 8, 5);
+        Assert.Equal(default, store.Chunks);
+        Assert.Equal(48 * store.Layout.BytesPerRow, store.Bytes);
     }
 
     private static float[] Filled(float number, int length)
