@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -13,6 +14,7 @@ internal readonly struct BF16 : IEncodableFormat
 
     public static int BlockBytes => 2;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Decode(ReadOnlySpan<byte> blocks, Span<float> destination)
     {
         // SAFETY: Count proved that there are two bytes for each float; each step stays below n.
@@ -28,6 +30,7 @@ internal readonly struct BF16 : IEncodableFormat
         Reference(blocks[(2 * (int)i)..], destination[(int)i..]);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Encode(ReadOnlySpan<float> source, Span<byte> blocks)
     {
         // SAFETY: Count proved that there are two bytes for each float; each step stays below n.

@@ -38,7 +38,7 @@ internal static class BlockCodec
 
     /// <summary>Decodes by way of <see cref="IIntegerFormat.Unpack"/>: the two can never disagree, and a format needs one fast path only. Allocates nothing.</summary>
     // SAFETY: SkipLocalsInit leaves the scratch undefined; Unpack writes every element of the parts that are then read.
-    [SkipLocalsInit]
+    [SkipLocalsInit, MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Decode<TFormat>(ReadOnlySpan<byte> blocks, Span<float> destination) where TFormat : struct, IIntegerFormat
     {
         int remaining = Count<TFormat>(blocks.Length, destination.Length);
@@ -59,6 +59,7 @@ internal static class BlockCodec
     }
 
     /// <summary><c>scale · (code − Zero) + offset</c>, rounded after the product and after the sum as ggml does: no fused multiply-add.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Expand<TFormat>(ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, Span<float> destination)
         where TFormat : struct, IIntegerFormat
     {

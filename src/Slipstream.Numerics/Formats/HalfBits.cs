@@ -67,6 +67,7 @@ internal static class HalfBits
 
     /// <summary>Replaces half bits, stored one an element in place of the floats, by the floats they stand for.</summary>
     /// <remarks>Lets a format copy the bits out of its blocks one by one and still convert them many at a time.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WidenInPlace(Span<float> values)
     {
         ref float v = ref MemoryMarshal.GetReference(values);

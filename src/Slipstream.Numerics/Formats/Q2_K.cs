@@ -33,6 +33,7 @@ internal readonly struct Q2_K : IIntegerFormat
         for (int g = 0; g < 16; g++) (scales[g], minima[g]) = ((sbyte)(block[g] & 0x0F), (sbyte)(block[g] >> 4));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its 256 codes, its 16 scales and its 16 offsets only.

@@ -33,6 +33,7 @@ internal readonly struct Q4_0 : IEncodableFormat, IIntegerFormat
         m = 0;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its codes and its scale only.

@@ -33,6 +33,7 @@ internal readonly struct Q4_1 : IEncodableFormat, IIntegerFormat
         m = BinaryPrimitives.ReadUInt16LittleEndian(block[2..]);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its codes, its scale and its offset only.

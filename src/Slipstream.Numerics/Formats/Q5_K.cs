@@ -31,6 +31,7 @@ internal readonly struct Q5_K : IIntegerFormat
     public static void ReadScales(ReadOnlySpan<byte> block, out ushort d, out ushort m, Span<sbyte> scales, Span<sbyte> minima)
         => KQuantScales.ReadSixBitPairs(block, out d, out m, scales, minima);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its 256 codes, its 8 scales and its 8 offsets only.

@@ -35,6 +35,7 @@ internal readonly struct Q6_K : IIntegerFormat
         for (int g = 0; g < 16; g++) scales[g] = (sbyte)block[192 + g];
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Unpack(ReadOnlySpan<byte> blocks, Span<byte> codes, Span<float> scales, Span<float> offsets)
     {
         // SAFETY: Count proved the lengths; step b touches block b, its 256 codes and its 16 scales only.

@@ -20,7 +20,7 @@ internal static class Elementwise
 {
     /// <summary><c>y[i] = op(a[i], b[i])</c>; y may be exactly a or b, never a partial overlap.</summary>
     /// <exception cref="ArgumentException">The three lengths differ.</exception>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run<TOperation>(ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> y) where TOperation : struct, IElementwise
     {
         if (a.Length != y.Length || b.Length != y.Length) ThrowLengths(a.Length, b.Length, y.Length);
