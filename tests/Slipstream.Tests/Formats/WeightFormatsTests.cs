@@ -1,3 +1,4 @@
+using System.Reflection;
 using Slipstream.Numerics;
 
 namespace Slipstream.Tests.Formats;
@@ -54,6 +55,19 @@ public sealed class WeightFormatsTests
     [MemberData(nameof(FormatCase.Supported), MemberType = typeof(FormatCase))]
     public void A_visitor_is_specialised_over_the_named_format(string name) =>
         Assert.Equal((FormatCase.Blocks.Contains(name) ? "integer " : "float ") + name, WeightFormats.Accept(name, new NameVisitor()));
+
+    // A model is packed while its user waits (ADR 11).
+    [Theory]
+    [MemberData(nameof(FormatCase.BlockFormats), MemberType = typeof(FormatCase))]
+    public void Block_formats_are_unpacked_by_code_that_is_compiled_fully_at_once(string name) =>
+        Assert.True(WeightFormats.Accept(name, new UnpackVisitor()).HasFlag(MethodImplAttributes.AggressiveOptimization));
+
+    private sealed class UnpackVisitor : IFormatVisitor<MethodImplAttributes>
+    {
+        public MethodImplAttributes Visit<TFormat>() where TFormat : struct, IWeightFormat => default;
+
+        public MethodImplAttributes VisitInteger<TFormat>() where TFormat : struct, IIntegerFormat => typeof(TFormat).GetMethod(nameof(IIntegerFormat.Unpack))!.MethodImplementationFlags;
+    }
 
     private sealed class NameVisitor : IFormatVisitor<string>
     {
